@@ -254,6 +254,7 @@ static void poll_when_due(void)
     /* poll may run any Python code, even other kernels: give them a clean slate. */
     atomic_int *shared = self.shared;
     self.shared = NULL;
+    self.polled = 0;
     int interrupted = poll();
     self.shared = shared;
     self.status = KERNEL_OK;
