@@ -1,0 +1,128 @@
+"""Automatic differentiation: see torch.autograd. Double backward is not supported and says so."""
+
+import numpy as np
+
+from cnn.errors import ShapeError
+from cnn.tensor import Tensor
+
+from . import engine
+from .function import Function
+from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+
+__all__ = [
+    "Function",
+    "Variable",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+
+def _as_list(x):
+    return list(x) if isinstance(x, (tuple, list)) else [x]
+
+
+def _first_gradients(tensors, gradients):
+    """The arrays to start from: ones for a scalar, what the caller gave otherwise."""
+    arrays = []
+    for t, g in zip(tensors, gradients, strict=True):
+        if not t._requires_grad:
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        if g is None:
+            if t._a.size != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs; this one has shape {list(t.shape)}. "
+                    "Reduce it first (loss.mean() or loss.sum()), or pass backward(gradient=...)."
+                )
+            g = np.ones(t._a.shape, t._a.dtype)
+        else:
+            g = g._a if isinstance(g, Tensor) else np.asarray(g)
+            if g.shape != t._a.shape:
+                raise ShapeError(
+                    f"Mismatch in shape: grad_output[0] has a shape of {list(g.shape)} and output[0] has a shape of "
+                    f"{list(t._a.shape)}."
+                )
+            g = g.astype(t._a.dtype, copy=False)
+        arrays.append(g)
+    return arrays
+
+
+def _refuse_double_backward(create_graph):
+    if create_graph:
+        raise NotImplementedError("create_graph=True: double backward is not supported by cnn")
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
+    """Add the gradients of `tensors` to `.grad` of the leaves. See torch.autograd.backward."""
+    _refuse_double_backward(create_graph)
+    tensors = _as_list(tensors)
+    gradients = [None] * len(tensors) if grad_tensors is None else _as_list(grad_tensors)
+    arrays = _first_gradients(tensors, gradients)
+    if inputs is None:
+        engine.run(tensors, arrays, bool(retain_graph))
+        return
+    inputs = _as_list(inputs)
+    for t, g in zip(inputs, engine.run(tensors, arrays, bool(retain_graph), inputs), strict=True):
+        if g is not None:
+            engine.accumulate(t, [g])
+
+
+def grad(
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None, is_grads_batched=False,
+    materialize_grads=False,
+):  # fmt: skip
+    """Gradients of `outputs` with respect to `inputs`, returned and not stored. See torch.autograd.grad."""
+    _refuse_double_backward(create_graph)
+    if is_grads_batched:
+        raise NotImplementedError("is_grads_batched=True is not supported by cnn")
+    outputs, inputs = _as_list(outputs), _as_list(inputs)
+    gradients = [None] * len(outputs) if grad_outputs is None else _as_list(grad_outputs)
+    for t in inputs:
+        if not t._requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    results = engine.run(outputs, _first_gradients(outputs, gradients), bool(retain_graph), inputs)
+    tensors = []
+    for t, g in zip(inputs, results, strict=True):
+        if g is None and not (allow_unused or materialize_grads):
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
+                "if this is the desired behavior."
+            )
+        if g is None:
+            tensors.append(Tensor._wrap(np.zeros_like(t._a)) if materialize_grads else None)
+        else:
+            tensors.append(Tensor._wrap(g))
+    return tuple(tensors)
+
+
+def Variable(data, requires_grad=False, volatile=False):
+    """Before torch 0.4 a wrapper around a tensor; today the tensor itself."""
+    if requires_grad:
+        data.requires_grad_(True)
+    return data
+
+
+class detect_anomaly:
+    """Accepted for scripts; a gradient that is not finite is not traced back to its operation."""
+
+    def __init__(self, check_nan=True):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        return False
+
+
+class set_detect_anomaly(detect_anomaly):
+    """See detect_anomaly."""
+
+    def __init__(self, mode, check_nan=True):
+        pass

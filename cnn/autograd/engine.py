@@ -1,0 +1,138 @@
+"""The backward pass: walks the graph from the last node made to the first, adding up gradients on the way."""
+
+import heapq
+from sys import getrefcount
+
+import numpy as np
+
+from cnn import _cnn
+from cnn.errors import ShapeError
+from cnn.tensor import Tensor
+
+from .function import Node, edge_of
+from .grad_mode import no_grad
+
+
+def run(tensors, gradients, keep_graph=False, inputs=None):
+    """Send `gradients` (arrays) from `tensors` back through the graph.
+
+    Without `inputs` the sums land in `.grad` of every leaf reached. With `inputs` (a list of Tensors) nothing is
+    stored; the sums for those tensors are returned as arrays, None for one that was not reached.
+    """
+    waiting = {}  # node -> one summed gradient (or None) per output
+    leaves = {}  # id(leaf) -> [sum, leaf]
+    queue = []  # heap of (-number, node): an edge always leads to a smaller number, so what is popped is complete
+    wanted = {}  # (node or id(leaf), output) -> positions in inputs
+    for position, t in enumerate(inputs or ()):
+        target, output = edge_of(t)
+        wanted.setdefault((target if isinstance(target, Node) else id(target), output), []).append(position)
+    captured = [None] * len(inputs or ())
+
+    def send(edge, gradient):
+        target, output = edge
+        if isinstance(target, Node):
+            slots = waiting.get(target)
+            if slots is None:
+                slots = waiting[target] = [None] * target.outputs
+                heapq.heappush(queue, (-target.number, target))
+        else:
+            slots = leaves.get(id(target))
+            if slots is None:
+                slots = leaves[id(target)] = [None, target]
+        if slots[output] is None:
+            slots[output] = gradient
+        else:
+            add_to_slot(slots, output, gradient)
+
+    for t, g in zip(tensors, gradients, strict=True):
+        send(edge_of(t), g)
+
+    while queue:
+        node = heapq.heappop(queue)[1]
+        gradients = waiting.pop(node)
+        if node._output_hooks is not None:
+            run_tensor_hooks(node, gradients)
+        if wanted:
+            for output in range(node.outputs):
+                for position in wanted.get((node, output), ()):
+                    captured[position] = gradients[output]
+        node.check_saved()
+        results = node.run_backward(gradients)
+        if not keep_graph:
+            node.free()
+        if node._hooks:
+            results = run_node_hooks(node, results, gradients)
+        del gradients
+        for edge, gradient in zip(node.edges, results, strict=False):
+            if edge is not None and gradient is not None:
+                send(edge, gradient)
+        del results, node
+
+    gradient = None
+    for slots in leaves.values():
+        leaf = slots[1]
+        if leaf._grad_hooks is not None:
+            for hook in tuple(leaf._grad_hooks.values()):
+                slots[0] = call_tensor_hook(hook, slots[0])
+        if inputs is None:
+            accumulate(leaf, slots)
+        for position in wanted.get((id(leaf), 0), ()):
+            captured[position] = slots[0]
+    return captured
+
+
+def add_to_slot(slots, index, gradient):
+    """slots[index] += gradient, in the same memory where nobody else holds it."""
+    held = slots[index]
+    slots[index] = None
+    if getrefcount(held) == 2 and held.base is None and held.flags.writeable:
+        slots[index] = _cnn.add_(held, gradient)
+    else:
+        slots[index] = _cnn.add(held, gradient)
+
+
+def accumulate(leaf, slots):
+    """leaf.grad += the sum in slots, which is kept as it is where nobody else holds it."""
+    gradient = slots[0]
+    slots[0] = None
+    if gradient.shape != leaf._a.shape:
+        raise ShapeError(
+            f"a gradient of shape {list(gradient.shape)} came for a tensor of shape {list(leaf._a.shape)}"
+        )
+    if gradient.dtype != leaf._a.dtype:
+        gradient = gradient.astype(leaf._a.dtype)
+    if leaf.grad is not None:
+        with no_grad():
+            leaf.grad.add_(Tensor._wrap(gradient))
+    elif getrefcount(gradient) == 2 and gradient.base is None and gradient.flags.writeable:
+        leaf.grad = Tensor._wrap(gradient)
+    else:
+        leaf.grad = Tensor._wrap(np.array(gradient, order="C"))
+    if leaf._accumulate_hooks is not None:
+        for hook in tuple(leaf._accumulate_hooks.values()):
+            hook(leaf)
+
+
+def run_tensor_hooks(node, gradients):
+    """The hooks of the tensors that `node` made, on the complete gradient of each."""
+    for output, hooks in node._output_hooks.items():
+        for hook in tuple(hooks.values()):
+            if gradients[output] is not None:
+                gradients[output] = call_tensor_hook(hook, gradients[output])
+
+
+def call_tensor_hook(hook, gradient):
+    with no_grad():
+        replacement = hook(Tensor._wrap(gradient))
+    return gradient if replacement is None else replacement._a
+
+
+def run_node_hooks(node, results, gradients):
+    wrap = lambda arrays: tuple(None if a is None else Tensor._wrap(a) for a in arrays)  # noqa: E731
+    for hook in tuple(node._hooks.values()):
+        with no_grad():
+            replacement = hook(wrap(results), wrap(gradients))
+        if replacement is not None:
+            replacement = replacement if isinstance(replacement, tuple) else (replacement,)
+            results = tuple(None if r is None else r._a for r in replacement)
+    return results

@@ -1,0 +1,389 @@
+"""Differentiable operations: `Function` for users, `Operation` for the library's own.
+
+An operation that was applied *is* its node in the graph: forward leaves in it what backward needs, and `edges` lead to
+the nodes that made its arguments. An edge is `(node, output_index)`, `(leaf_tensor, 0)`, or None where no gradient is
+wanted. Nodes are numbered as they are made, so every edge leads to a smaller number: the engine (engine.py) walks the
+graph by that number and needs neither recursion nor a sort.
+"""
+
+from itertools import count
+
+import numpy as np
+
+from cnn import types
+from cnn.errors import DTypeError, ShapeError
+
+from .grad_mode import mode, no_grad
+
+_numbers = count()
+
+
+class Node:
+    """A step of the graph; `tensor.grad_fn`."""
+
+    edges = ()
+    outputs = 1
+    saved = ()
+    _versions = ()
+    _metadata = None
+    _hooks = None  # on the gradients that this node computes (register_hook)
+    _output_hooks = None  # output number -> hooks of the tensor there (Tensor.register_hook, retain_grad)
+    _freed = False
+
+    def name(self):
+        """The name that torch prints: `ReluBackward0`, or `MyFunctionBackward` for a user's Function."""
+        return f"{type(self).__name__}Backward0"
+
+    def __repr__(self):
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def next_functions(self):
+        """Where the gradients of the arguments go, as torch lists it: pairs of a node and a number."""
+        return tuple((None, 0) if e is None else (_as_node(e[0]), e[1]) for e in self.edges)
+
+    def register_hook(self, hook):
+        """`hook(grad_inputs, grad_outputs)` runs after this node's backward; returns a handle with `remove()`."""
+        from cnn.utils.hooks import RemovableHandle
+
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks, hook)
+
+    def check_saved(self):
+        if self._freed:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+                "if you need to access saved tensors after calling backward."
+            )
+        for box, version in self._versions:
+            if box[0] != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{self.name()} saved a tensor at version {version}, but it is at version {box[0]} now. "
+                    "Work on a copy (x = x + 1 instead of x += 1), or change the tensor after backward()."
+                )
+
+    def free(self):
+        """Forget what forward saved; the node itself may stay reachable for as long as a tensor holds it."""
+        self.saved = self._versions = ()
+        self._freed = True
+
+    def run_backward(self, grads):
+        """Gradients of the outputs in, a tuple with one gradient per edge out (all NumPy arrays)."""
+        raise NotImplementedError
+
+
+class AccumulateGrad(Node):
+    """The end of the graph at a leaf, as `next_functions` shows it."""
+
+    def __init__(self, tensor):
+        self.variable = tensor
+
+    def name(self):
+        return "AccumulateGrad"
+
+
+def _as_node(target):
+    return target if isinstance(target, Node) else AccumulateGrad(target)
+
+
+def edge_of(tensor):
+    """The edge that a gradient for `tensor` follows."""
+    if tensor._base is not None:
+        tensor._refresh_view()
+    node = tensor._node
+    return (tensor, 0) if node is None else (node, tensor._output)
+
+
+class Operation(Node):
+    """An operation of the library: NumPy arrays in, NumPy arrays out. See docs/architecture.md, "An operation".
+
+    forward(ctx, *args)  every Tensor among args arrives as its array; `ctx.needs[i]` says whether argument i wants a
+                         gradient; `ctx.saved` holds the arrays that backward needs.
+    backward(ctx, *dys)  one gradient per argument of forward (None where there is none to give).
+    """
+
+    is_view = False
+    needs = ()
+
+    @staticmethod
+    def forward(ctx, *args):
+        raise NotImplementedError
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise NotImplementedError
+
+    def run_backward(self, grads):
+        result = self.backward(self, *grads)
+        return result if type(result) is tuple else (result,)
+
+    @classmethod
+    def apply(cls, *args):
+        ctx = cls()
+        recording = mode.enabled
+        track = False
+        raw, needs = [], []
+        for x in args:
+            if isinstance(x, Tensor):
+                raw.append(x._a)
+                wants = recording and x._requires_grad
+                needs.append(wants)
+                track = track or wants
+            else:
+                raw.append(x)
+                needs.append(False)
+        ctx.needs = needs
+        out = cls.forward(ctx, *raw)
+        if type(out) is tuple:
+            outs = tuple(map(Tensor._wrap, out))
+            ctx.outputs = len(outs)
+        else:
+            out = Tensor._wrap(out)
+            outs = (out,)
+        if cls.is_view:
+            source = args[0]
+            for number, o in enumerate(outs):
+                o._become_view(source, cls, args[1:], number if len(outs) > 1 else None)
+        if track:
+            ctx.record(args, outs)
+        return outs if ctx.outputs > 1 or outs[0] is not out else out
+
+    def record(self, args, outs):
+        """Put this node into the graph between the tensors it was made from and its outputs."""
+        self.number = next(_numbers)
+        self.edges = tuple([edge_of(x) if wants else None for x, wants in zip(args, self.needs, strict=True)])
+        if len(outs) > 1:
+            self._metadata = [(o._a.shape, o._a.dtype) for o in outs]
+        for index, o in enumerate(outs):
+            if o._a.dtype.kind == "f":
+                o._requires_grad = True
+                o._node = self
+                o._output = index
+        if self.saved:
+            self.remember_versions(args, outs)
+
+    def remember_versions(self, args, outs):
+        versions = []
+        for array in self.saved:
+            for t in (*args, *outs):
+                if isinstance(t, Tensor) and t._a is array:
+                    versions.append((t._version_box(), t._version_box()[0]))
+                    break
+        self._versions = versions
+
+    @classmethod
+    def apply_(cls, target, *args):
+        """Apply in place: `target` takes the result. Returns target.
+
+        A class may define `forward_(ctx, x, *args)`, which works in x itself; otherwise the result is computed beside
+        it and copied, and what forward saved is a copy of the old value.
+        """
+        ctx = cls()
+        recording = mode.enabled
+        all_args = (target, *args)
+        ctx.needs = needs = [isinstance(x, Tensor) and recording and x._requires_grad for x in all_args]
+        track = True in needs
+        if recording:
+            target._check_inplace(track)
+        old_edge = edge_of(target) if needs[0] else None
+        raw = [x._a if isinstance(x, Tensor) else x for x in args]
+        if hasattr(cls, "forward_") and target._a.flags.writeable:
+            out = cls.forward_(ctx, target._a, *raw)
+        else:
+            old = target._a.copy() if track else target._a
+            out = cls.forward(ctx, old, *raw)
+            _copy_into(target._a, out)
+        target._bump()
+        if track:
+            ctx.number = next(_numbers)
+            ctx.edges = (old_edge, *[edge_of(x) if w else None for x, w in zip(args, needs[1:], strict=True)])
+            if ctx.saved:
+                ctx.remember_versions(all_args, ())
+            target._rebase(ctx)
+        return target
+
+
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool, integers, floats: a result may only move to the right
+
+
+def _copy_into(target, value):
+    """target[...] = value, with torch's refusals."""
+    value = np.asarray(value)
+    if value.shape != target.shape:
+        shape = np.broadcast_shapes(value.shape, target.shape)
+        if shape != target.shape:
+            raise ShapeError(
+                f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(shape)}"
+            )
+    if _RANK[value.dtype.kind] > _RANK[target.dtype.kind]:
+        result, desired = types.of_numpy(value.dtype).name, types.of_numpy(target.dtype).name
+        raise DTypeError(f"result type {result} can't be cast to the desired output type {desired}")
+    np.copyto(target, value, casting="unsafe")
+
+
+class FunctionCtx:
+    """What a user's forward and backward share: `save_for_backward`, `saved_tensors`, `needs_input_grad`, and any
+    attribute the user sets. Mirrors torch.autograd.function.FunctionCtx."""
+
+    _to_save = ()
+    _non_differentiable = ()
+    _dirty = ()
+    _materialize = True
+
+    def save_for_backward(self, *tensors):
+        """Keep input or output tensors for backward; they are checked against later in-place changes."""
+        self._to_save = tensors
+
+    @property
+    def saved_tensors(self):
+        self.check_saved()
+        return tuple(t.restore() if isinstance(t, _SavedOutput) else t for t in self._saved_list)
+
+    saved_variables = saved_tensors
+
+    @property
+    def needs_input_grad(self):
+        return tuple(self.needs)
+
+    def mark_non_differentiable(self, *tensors):
+        """These outputs get no gradient."""
+        self._non_differentiable = tensors
+
+    def mark_dirty(self, *tensors):
+        """These inputs were changed in place by forward."""
+        self._dirty = tensors
+
+    def set_materialize_grads(self, value):
+        """If False, the gradient of an unused output arrives as None instead of zeros."""
+        self._materialize = bool(value)
+
+
+class Function(FunctionCtx, Node):
+    """A differentiable operation of the user's own: subclass it, write `forward` and `backward` as static methods, call
+    `apply`. Tensors in, Tensors out, as in torch (https://docs.pytorch.org/docs/stable/autograd.html#function).
+
+        class Square(cnn.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x * x
+
+            @staticmethod
+            def backward(ctx, dy):
+                (x,) = ctx.saved_tensors
+                return 2 * x * dy
+
+        y = Square.apply(x)
+    """
+
+    needs = ()
+    _saved_list = ()
+
+    def name(self):
+        return f"{type(self).__name__}Backward"
+
+    @staticmethod
+    def forward(*args, **kwargs):
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it."
+        )
+
+    vjp = backward
+
+    def __init__(self, *args, **kwargs):
+        if args or kwargs:
+            raise RuntimeError(
+                "Legacy autograd function with non-static forward method is deprecated. Use a new-style autograd "
+                "function with static forward method and call it with .apply()."
+            )
+
+    def __call__(self, *args, **kwargs):
+        raise RuntimeError(f"call {type(self).__name__}.apply(...) instead of an instance of it")
+
+    @classmethod
+    def apply(cls, *args, **kwargs):
+        ctx = cls()
+        ctx.needs = [isinstance(x, Tensor) and mode.enabled and x._requires_grad for x in args]
+        track = True in ctx.needs
+        separate_context = cls.setup_context is not Function.setup_context
+        with no_grad():
+            if separate_context:
+                result = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, result)
+            else:
+                result = cls.forward(ctx, *args, **kwargs)
+        outs = result if isinstance(result, tuple) else (result,)
+        if not track:
+            return result
+        fresh = []
+        for o in outs:
+            # An input returned as it is must not become its own ancestor: it gets a new tensor on the same memory.
+            returned_input = any(o is x for x in args) and not any(o is d for d in ctx._dirty)
+            fresh.append(o.detach() if returned_input and isinstance(o, Tensor) else o)
+        ctx.number = next(_numbers)
+        ctx.edges = tuple([edge_of(x) if w else None for x, w in zip(args, ctx.needs, strict=True)])
+        ctx.outputs = len(fresh)
+        ctx._metadata = [(o._a.shape, o._a.dtype) if isinstance(o, Tensor) else None for o in fresh]
+        for d in ctx._dirty:
+            d._bump()
+        for index, o in enumerate(fresh):
+            excluded = any(o is t for t in ctx._non_differentiable)
+            if isinstance(o, Tensor) and o._a.dtype.kind == "f" and not excluded:
+                o._requires_grad, o._node, o._output = True, ctx, index
+        ctx._saved_list = [_SavedOutput(t) if any(t is o for o in fresh) else t for t in ctx._to_save]
+        ctx._versions = [(t._version_box(), t._version_box()[0]) for t in ctx._to_save if isinstance(t, Tensor)]
+        ctx._to_save = ()
+        ctx._dirty = ctx._non_differentiable = ()
+        return tuple(fresh) if isinstance(result, tuple) else fresh[0]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        raise NotImplementedError("setup_context is not implemented.")
+
+    def free(self):
+        super().free()
+        self._saved_list = ()
+
+    def run_backward(self, grads):
+        grads = list(grads)
+        for i, g in enumerate(grads):
+            if g is None and self._materialize and self._metadata[i] is not None:
+                shape, kind = self._metadata[i]
+                g = np.zeros(shape, kind)
+            grads[i] = None if g is None else Tensor._wrap(g)
+        user = type(self).backward if type(self).backward is not Function.backward else type(self).vjp
+        with no_grad():
+            result = user(self, *grads)
+        if not isinstance(result, tuple):
+            result = (result,)
+        if len(result) > len(self.edges) and all(r is None for r in result[len(self.edges) :]):
+            result = result[: len(self.edges)]
+        if len(result) != len(self.edges):
+            raise RuntimeError(
+                f"function {self.name()} returned an incorrect number of gradients (expected {len(self.edges)}, "
+                f"got {len(result)})"
+            )
+        return tuple(r._a if isinstance(r, Tensor) else r for r in result)
+
+
+class _SavedOutput:
+    """An output that its own node saved: held without its history, or the node would hold itself."""
+
+    def __init__(self, tensor):
+        self.array, self.box = tensor._a, tensor._version_box()
+
+    def restore(self):
+        t = Tensor._wrap(self.array)
+        t._box = self.box
+        return t
+
+
+from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)

@@ -1,0 +1,9 @@
+"""The errors that cnn raises of its own.
+
+`ShapeError` is both a ValueError and a RuntimeError, `DTypeError` both a TypeError and a RuntimeError: torch raises
+RuntimeError for wrong shapes and types, where Python users expect the other.
+"""
+
+from cnn._cnn import DTypeError, ShapeError
+
+__all__ = ["DTypeError", "ShapeError"]

@@ -1,0 +1,465 @@
+"""Element-wise arithmetic with broadcasting. NumPy does the work, except for what networks spend time in."""
+
+
+import numpy as np
+
+from cnn import _cnn
+from cnn.autograd.function import Operation
+from cnn.errors import ShapeError
+from cnn.tensor import Tensor
+
+from ._register import alias, both, function, inplace, method
+from .promotion import promote
+
+
+def sum_to_shape(gradient, shape):
+    """The gradient of broadcasting: sum over the dimensions that were stretched."""
+    if gradient.shape == shape:
+        return gradient
+    lead = gradient.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        i + lead for i, n in enumerate(shape) if n == 1 and gradient.shape[i + lead] != 1
+    )
+    return gradient.sum(axis=axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
+
+
+def _shape(x):
+    return x.shape if isinstance(x, np.ndarray) else ()
+
+
+def _prepare(name, a, b, float_result=False):
+    """Both operands in the type of the result. Python numbers stay numbers: NumPy treats them as weak."""
+    if not isinstance(a, Tensor) and isinstance(a, np.ndarray):
+        a = Tensor._wrap(a)
+    if not isinstance(b, Tensor) and isinstance(b, np.ndarray):
+        b = Tensor._wrap(b)
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a._a.dtype is not b._a.dtype or float_result and a._a.dtype.kind != "f":
+            kind = promote(a, b)
+            if float_result and kind.kind != "f":
+                kind = np.dtype(np.float32)
+            a, b = _cast(a, kind), _cast(b, kind)
+        if a._a.shape != b._a.shape:
+            _check_broadcast(name, a._a, b._a)
+        return a, b
+    tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
+    if not isinstance(number, (int, float, np.number, np.bool_)):
+        raise TypeError(f"{name}(): expected a Tensor or a number, got {type(number).__name__}")
+    kind = tensor._a.dtype
+    if kind.kind != "f":
+        kind = promote(tensor, number)
+        if float_result and kind.kind != "f":
+            kind = np.dtype(np.float32)
+        tensor = _cast(tensor, kind)
+    number = float(number) if kind.kind == "f" else int(number) if kind.kind in "iu" else bool(number)
+    return (tensor, number) if isinstance(a, Tensor) else (number, tensor)
+
+
+def _cast(x, kind):
+    return x if x._a.dtype == kind else x.to(kind)
+
+
+def _check_broadcast(name, a, b):
+    for i in range(1, min(a.ndim, b.ndim) + 1):
+        m, n = a.shape[-i], b.shape[-i]
+        if m != n and m != 1 and n != 1:
+            raise ShapeError(
+                f"{name}(): The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton "
+                f"dimension {max(a.ndim, b.ndim) - i}: shapes {list(a.shape)} and {list(b.shape)}"
+            )
+
+
+def _same_dense(a, b):
+    return type(a) is np.ndarray and type(b) is np.ndarray and a.shape == b.shape and a.dtype.char in "fd"
+
+
+class Add(Operation):
+    @staticmethod
+    def forward(ctx, a, b, alpha):
+        ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
+        if alpha != 1:
+            b = b * alpha
+        return _cnn.add(a, b) if _same_dense(a, b) else np.add(a, b)
+
+    @staticmethod
+    def forward_(ctx, a, b, alpha):
+        ctx.shapes, ctx.alpha = (a.shape, _shape(b)), alpha
+        if alpha != 1:
+            b = b * alpha
+        return _into(np.add, a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.shapes
+        db = None
+        if ctx.needs[1]:
+            db = sum_to_shape(dy, b)
+            db = db if ctx.alpha == 1 else db * ctx.alpha
+        return sum_to_shape(dy, a) if ctx.needs[0] else None, db, None
+
+
+def _into(ufunc, a, b):
+    """a = ufunc(a, b), refusing what torch refuses."""
+    if np.broadcast_shapes(a.shape, _shape(b)) != a.shape:
+        raise ShapeError(
+            f"output with shape {list(a.shape)} doesn't match the broadcast shape "
+            f"{list(np.broadcast_shapes(a.shape, _shape(b)))}"
+        )
+    return ufunc(a, b, out=a, casting="same_kind")
+
+
+class Sub(Operation):
+    @staticmethod
+    def forward(ctx, a, b, alpha):
+        ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
+        return np.subtract(a, b if alpha == 1 else b * alpha)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.shapes
+        return (
+            sum_to_shape(dy, a) if ctx.needs[0] else None,
+            sum_to_shape(dy, b) * -ctx.alpha if ctx.needs[1] else None,
+            None,
+        )
+
+
+class Mul(Operation):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.saved = (a, b)
+        return np.multiply(a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.saved
+        return (
+            sum_to_shape(dy * b, _shape(a)) if ctx.needs[0] else None,
+            sum_to_shape(dy * a, _shape(b)) if ctx.needs[1] else None,
+        )
+
+
+class Div(Operation):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.saved = (a, b)
+        with np.errstate(all="ignore"):
+            return np.divide(a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.saved
+        with np.errstate(all="ignore"):
+            da = dy / b
+            return (
+                sum_to_shape(da, _shape(a)) if ctx.needs[0] else None,
+                sum_to_shape(-da * (a / b), _shape(b)) if ctx.needs[1] else None,
+            )
+
+
+class Pow(Operation):
+    @staticmethod
+    def forward(ctx, a, b):
+        with np.errstate(all="ignore"):
+            y = np.power(a, b)
+        ctx.saved = (a, b, y)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b, y = ctx.saved
+        da = db = None
+        with np.errstate(all="ignore"):
+            if ctx.needs[0]:
+                slope = np.where(b == 0, 0, b * np.power(a, np.subtract(b, 1)))
+                da = sum_to_shape((dy * slope).astype(dy.dtype, copy=False), _shape(a))
+            if ctx.needs[1]:
+                log = np.where((a == 0) & (np.asarray(b) >= 0), 0, np.log(a))
+                db = sum_to_shape((dy * y * log).astype(dy.dtype, copy=False), _shape(b))
+        return da, db
+
+
+class Remainder(Operation):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.saved = (a, b)
+        with np.errstate(all="ignore"):
+            return np.remainder(a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.saved
+        return (
+            sum_to_shape(dy, _shape(a)) if ctx.needs[0] else None,
+            sum_to_shape(-dy * np.floor_divide(a, b), _shape(b)) if ctx.needs[1] else None,
+        )
+
+
+class Select2(Operation):
+    """maximum and minimum: the gradient goes to the larger (smaller) one, half to each on a tie."""
+
+    @staticmethod
+    def forward(ctx, a, b, ufunc):
+        y = ufunc(a, b)
+        ctx.saved = (a, b)
+        ctx.better = np.greater if ufunc is np.maximum else np.less
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.saved
+        half = np.where(a == b, dy / 2, 0)
+        return (
+            sum_to_shape((np.where(ctx.better(a, b), dy, 0) + half).astype(dy.dtype), _shape(a)) if ctx.needs[0] else None,
+            sum_to_shape((np.where(ctx.better(b, a), dy, 0) + half).astype(dy.dtype), _shape(b)) if ctx.needs[1] else None,
+            None,
+        )
+
+    def name(self):
+        return "MaximumBackward0" if self.better is np.greater else "MinimumBackward0"
+
+
+def _out(result, out):
+    """Honour out=."""
+    if out is None:
+        return result
+    out._a = np.array(result._a, out._a.dtype) if out._a.shape != result._a.shape else out._a
+    np.copyto(out._a, result._a, casting="same_kind")
+    out._bump()
+    return out
+
+
+@both
+def add(input, other, *, alpha=1, out=None):
+    """input + alpha * other. See torch.add."""
+    a, b = _prepare("add", input, other)
+    return _out(Add.apply(a, b, alpha), out)
+
+
+@both
+def sub(input, other, *, alpha=1, out=None):
+    """input - alpha * other. See torch.sub."""
+    a, b = _prepare("sub", input, other)
+    if (a._a if isinstance(a, Tensor) else b._a).dtype.kind == "b":
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use `^` instead.")
+    return _out(Sub.apply(a, b, alpha), out)
+
+
+@both
+def mul(input, other, *, out=None):
+    """input * other. See torch.mul."""
+    return _out(Mul.apply(*_prepare("mul", input, other)), out)
+
+
+@both
+def div(input, other, *, rounding_mode=None, out=None):
+    """input / other, always in floating point; rounding_mode 'floor' or 'trunc'. See torch.div."""
+    if rounding_mode is None:
+        return _out(Div.apply(*_prepare("div", input, other, float_result=True)), out)
+    if rounding_mode == "floor":
+        return _out(floor_divide(input, other), out)
+    if rounding_mode == "trunc":
+        a, b = _prepare("div", input, other)
+        raw_a, raw_b = (x._a if isinstance(x, Tensor) else x for x in (a, b))
+        if np.result_type(raw_a, raw_b).kind == "f":
+            return _out(Tensor._wrap(np.trunc(raw_a / raw_b)), out)
+        quotient = np.abs(raw_a) // np.abs(raw_b) * (np.sign(raw_a) * np.sign(raw_b))
+        return _out(Tensor._wrap(quotient), out)
+    raise ValueError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+
+
+@both
+def floor_divide(input, other, *, out=None):
+    """The floor of input / other; no gradient. See torch.floor_divide."""
+    a, b = _prepare("floor_divide", input, other)
+    raw_a, raw_b = (x._a if isinstance(x, Tensor) else x for x in (a, b))
+    kind = (a if isinstance(a, Tensor) else b)._a.dtype.kind
+    if kind in "iu" and np.any(np.asarray(raw_b) == 0):
+        raise RuntimeError("ZeroDivisionError")
+    with np.errstate(all="ignore"):
+        return _out(Tensor._wrap(np.floor_divide(raw_a, raw_b)), out)
+
+
+@both
+def remainder(input, other, *, out=None):
+    """input modulo other, with the sign of other. See torch.remainder."""
+    return _out(Remainder.apply(*_prepare("remainder", input, other)), out)
+
+
+@both
+def fmod(input, other, *, out=None):
+    """The remainder of C's fmod, with the sign of input; no gradient. See torch.fmod."""
+    a, b = _prepare("fmod", input, other)
+    raw = (x._a if isinstance(x, Tensor) else x for x in (a, b))
+    return _out(Tensor._wrap(np.fmod(*raw)), out)
+
+
+@both
+def pow(input, exponent, *, out=None):
+    """input to the power of exponent. See torch.pow."""
+    a, b = _prepare("pow", input, exponent)
+    integer = isinstance(a, Tensor) and a._a.dtype.kind in "iu"
+    if integer and not isinstance(b, Tensor) and b < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return _out(Pow.apply(a, b), out)
+
+
+@both
+def maximum(input, other, *, out=None):
+    """The larger of each pair; NaN wins. See torch.maximum."""
+    return _out(Select2.apply(*_prepare("maximum", input, other), np.maximum), out)
+
+
+@both
+def minimum(input, other, *, out=None):
+    """The smaller of each pair; NaN wins. See torch.minimum."""
+    return _out(Select2.apply(*_prepare("minimum", input, other), np.minimum), out)
+
+
+@both
+def rsub(input, other, *, alpha=1):
+    """other - alpha * input. See torch.rsub."""
+    return sub(other, input, alpha=alpha)
+
+
+@both
+def lerp(input, end, weight):
+    """input + weight * (end - input). See torch.lerp."""
+    return input + weight * (end - input)
+
+
+@both
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 * tensor2. See torch.addcmul."""
+    return input + value * (tensor1 * tensor2)
+
+
+@both
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 / tensor2. See torch.addcdiv."""
+    return input + value * (tensor1 / tensor2)
+
+
+alias("multiply", mul)
+alias("subtract", sub)
+alias("divide", div)
+alias("true_divide", div)
+
+
+# ---- in place ------------------------------------------------------------------------------------------------------
+
+
+def _in_place(operation, name, *extra):
+    def f(self, other):
+        return operation.apply_(self, _operand(name, self, other), *extra)
+
+    f.__name__ = name
+    f.__doc__ = f"`{name[:-1]}` in place; returns the tensor. See torch.Tensor.{name}."
+    return f
+
+
+def _operand(name, target, other):
+    """The other operand of an in-place operation, in target's type where it may be cast."""
+    if isinstance(other, np.ndarray):
+        other = Tensor._wrap(other)
+    if isinstance(other, Tensor):
+        kind = promote(target, other)
+        if kind != target._a.dtype and kind.kind == "f" and target._a.dtype.kind != "f":
+            _refuse_cast(kind, target._a.dtype)
+        return _cast(other, target._a.dtype)
+    if isinstance(other, float) and target._a.dtype.kind != "f":
+        _refuse_cast(promote(target, other), target._a.dtype)
+    if not isinstance(other, (int, float, np.number, np.bool_)):
+        raise TypeError(f"{name}(): expected a Tensor or a number, got {type(other).__name__}")
+    return float(other) if target._a.dtype.kind == "f" else other
+
+
+def _refuse_cast(result, target):
+    names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "uint8": "Byte", "bool": "Bool"}
+    a, b = (names.get(str(k), str(k)) for k in (result, target))
+    raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
+
+
+@method()
+def add_(self, other, *, alpha=1):
+    """self += alpha * other. See torch.Tensor.add_."""
+    return Add.apply_(self, _operand("add_", self, other), alpha)
+
+
+@method()
+def sub_(self, other, *, alpha=1):
+    """self -= alpha * other. See torch.Tensor.sub_."""
+    return Add.apply_(self, _operand("sub_", self, other), -alpha)
+
+
+Tensor.mul_ = Tensor.multiply_ = _in_place(Mul, "mul_")
+Tensor.pow_ = _in_place(Pow, "pow_")
+Tensor.remainder_ = _in_place(Remainder, "remainder_")
+
+
+@method("div_", "divide_")
+def div_(self, other, *, rounding_mode=None):
+    """self /= other. See torch.Tensor.div_."""
+    if rounding_mode is not None:
+        return self.copy_(div(self, other, rounding_mode=rounding_mode))
+    if self._a.dtype.kind != "f":
+        _refuse_cast(np.dtype(np.float32), self._a.dtype)
+    return Div.apply_(self, _operand("div_", self, other))
+
+
+@method()
+def floor_divide_(self, other):
+    """self //= other. See torch.Tensor.floor_divide_."""
+    return self.copy_(floor_divide(self, other))
+
+
+@method()
+def lerp_(self, end, weight):
+    """self += weight * (end - self). See torch.Tensor.lerp_."""
+    return self.add_(weight * (end - self))
+
+
+@method()
+def addcmul_(self, tensor1, tensor2, *, value=1):
+    """self += value * tensor1 * tensor2. See torch.Tensor.addcmul_."""
+    return self.add_(tensor1 * tensor2, alpha=value)
+
+
+@method()
+def addcdiv_(self, tensor1, tensor2, *, value=1):
+    """self += value * tensor1 / tensor2. See torch.Tensor.addcdiv_."""
+    return self.add_(tensor1 / tensor2, alpha=value)
+
+
+# ---- operators -----------------------------------------------------------------------------------------------------
+
+
+def _operator(f, swap=False):
+    def apply(self, other):
+        if not isinstance(other, (Tensor, int, float, np.ndarray, np.number, np.bool_)):
+            return NotImplemented
+        return f(other, self) if swap else f(self, other)
+
+    return apply
+
+
+Tensor.__add__ = Tensor.__radd__ = _operator(add)
+Tensor.__sub__ = _operator(sub)
+Tensor.__rsub__ = _operator(sub, swap=True)
+Tensor.__mul__ = Tensor.__rmul__ = _operator(mul)
+Tensor.__truediv__ = _operator(div)
+Tensor.__rtruediv__ = _operator(div, swap=True)
+Tensor.__floordiv__ = _operator(floor_divide)
+Tensor.__rfloordiv__ = _operator(floor_divide, swap=True)
+Tensor.__mod__ = _operator(remainder)
+Tensor.__rmod__ = _operator(remainder, swap=True)
+Tensor.__pow__ = _operator(pow)
+Tensor.__rpow__ = _operator(pow, swap=True)
+Tensor.__iadd__ = lambda self, other: self.add_(other)
+Tensor.__isub__ = lambda self, other: self.sub_(other)
+Tensor.__imul__ = lambda self, other: self.mul_(other)
+Tensor.__itruediv__ = lambda self, other: self.div_(other)
+Tensor.__ifloordiv__ = lambda self, other: self.floor_divide_(other)
+Tensor.__imod__ = lambda self, other: self.remainder_(other)
+Tensor.__ipow__ = lambda self, other: self.pow_(other)
+Tensor.__pos__ = lambda self: self

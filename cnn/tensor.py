@@ -1,0 +1,548 @@
+"""`Tensor`: a NumPy array with a place in the graph. See docs/architecture.md, "Tensor", and torch.Tensor.
+
+The array is `_a`, always. Everything else has a default on the class, so that making a tensor costs one attribute.
+Methods that compute are added by cnn/ops, one folder up the same names: `x.exp()` is `cnn.exp(x)`.
+
+Views share memory, and with it the version counter: a list with one number, made when first needed. A view that was
+made from another tensor remembers the tensor at the bottom (`_base`) and the chain of view operations that leads from
+there to it (`_view`): after the base or another view was changed in place, the view's own history is made anew.
+"""
+
+import numpy as np
+
+from cnn import types
+from cnn.errors import ShapeError
+
+__all__ = ["Tensor", "is_tensor"]
+
+
+
+
+class Tensor:
+    """A multi-dimensional array of one data type, which operations can trace back for gradients.
+
+    `Tensor(2, 3)` is a tensor of that shape, uninitialised; `Tensor([1, 2])` holds that data in the default type.
+    Prefer `cnn.tensor(data)`, which keeps the type of the data.
+    """
+
+    _requires_grad = False
+    _node = None  # what made it; None for a leaf
+    _output = 0  # which of the node's outputs it is
+    _box = None  # [version], shared with views
+    _base = None
+    _view = ()
+    _view_version = 0
+    _grad = None
+    _grad_hooks = None  # leaf: on the complete gradient
+    _accumulate_hooks = None  # leaf: after .grad was updated
+    _keeps_grad = False
+    _dtype = None  # only where the type is a name over another one: bfloat16
+    name = None
+    names = property(lambda self: (None,) * self._a.ndim)
+
+    __array_priority__ = 1000
+    is_sparse = is_quantized = is_nested = is_mkldnn = is_meta = False
+    is_cuda = is_mps = is_xpu = False
+    layout = types.strided
+
+    def __new__(cls, *args, **kwargs):
+        self = object.__new__(cls)
+        if not args:
+            self._a = np.empty(0, types.get_default_dtype().numpy)
+        elif all(isinstance(a, (int, np.integer)) for a in args):
+            self._a = np.empty(args, types.get_default_dtype().numpy)
+        elif len(args) == 1 and isinstance(args[0], types.Size):
+            self._a = np.empty(args[0], types.get_default_dtype().numpy)
+        elif len(args) == 1:
+            data = args[0]
+            if isinstance(data, Tensor):
+                self._a = data._a
+                self._box = data._version_box()
+            else:
+                self._a = np.array(_plain(data), types.get_default_dtype().numpy)
+        else:
+            raise TypeError(f"Tensor() takes a shape or data, got {len(args)} arguments: {args!r}")
+        return self
+
+    @classmethod
+    def _wrap(cls, array):
+        """A new tensor around a NumPy array (or a number), sharing its memory."""
+        self = object.__new__(cls)
+        self._a = array if isinstance(array, np.ndarray) else np.asarray(array)
+        return self
+
+    # ---- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self):
+        return types.Size(self._a.shape)
+
+    def size(self, dim=None):
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return types.Size(self._a.shape)
+        try:
+            return self._a.shape[dim]
+        except IndexError:
+            raise IndexError(dim_range_message(dim, self._a.ndim)) from None
+
+    @property
+    def dtype(self):
+        return self._dtype or types.of_numpy(self._a.dtype)
+
+    @property
+    def device(self):
+        return types.cpu
+
+    @property
+    def ndim(self):
+        return self._a.ndim
+
+    def dim(self):
+        """The number of dimensions."""
+        return self._a.ndim
+
+    ndimension = dim
+
+    def numel(self):
+        """The number of elements."""
+        return self._a.size
+
+    nelement = numel
+
+    def element_size(self):
+        """Bytes of one element."""
+        return self._a.itemsize
+
+    @property
+    def itemsize(self):
+        return self._a.itemsize
+
+    @property
+    def nbytes(self):
+        return self._a.nbytes
+
+    def stride(self, dim=None):
+        """Steps in elements from one index to the next, per dimension."""
+        if self._lies_channels_last():
+            strides = np.empty(self._a.shape, np.bool_).strides
+        else:
+            strides = tuple(s // self._a.itemsize for s in self._a.strides)
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self):
+        """Elements between the start of the memory and the first element."""
+        root = self._a
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        return (self._a.__array_interface__["data"][0] - root.__array_interface__["data"][0]) // self._a.itemsize
+
+    def data_ptr(self):
+        """The address of the first element."""
+        return self._a.__array_interface__["data"][0]
+
+    def _lies_channels_last(self):
+        """Channels-last in memory because its layer chose so: users see an ordinary contiguous tensor."""
+        a = self._a
+        return (
+            a.ndim == 4 and self._base is None and not a.flags.c_contiguous and a.transpose(0, 2, 3, 1).flags.c_contiguous
+        )
+
+    def is_contiguous(self, memory_format=None):
+        """True if the elements lie in memory in the order of their indices."""
+        return self._a.flags.c_contiguous or self._lies_channels_last()
+
+    def is_floating_point(self):
+        return self._a.dtype.kind == "f"
+
+    def is_complex(self):
+        return False
+
+    def is_pinned(self, device=None):
+        return False
+
+    def is_shared(self):
+        return False
+
+    def is_inference(self):
+        return False
+
+    def get_device(self):
+        return -1
+
+    def __len__(self):
+        if self._a.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._a.shape[0]
+
+    def __hash__(self):
+        return id(self)
+
+    def __repr__(self, *, tensor_contents=None):
+        from cnn.printing import tensor_text
+
+        return tensor_text(self)
+
+    def __dir__(self):
+        return [name for name in object.__dir__(self) if name != "__slots__"]
+
+    # ---- in and out of Python and NumPy ----------------------------------------------------------------------------
+
+    def item(self):
+        """The value of a tensor with one element, as a Python number."""
+        if self._a.size != 1:
+            raise RuntimeError(f"a Tensor with {self._a.size} elements cannot be converted to Scalar")
+        return self._a.item()
+
+    def tolist(self):
+        """Nested lists of Python numbers; a number for a 0-d tensor."""
+        return self._a.tolist()
+
+    def numpy(self, *, force=False):
+        """The NumPy array itself: it shares memory with the tensor."""
+        if self._requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self._a
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        if dtype is None and not copy:
+            return array
+        return np.array(array, dtype, copy=copy) if copy is not None else array.astype(dtype, copy=False)
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        return Tensor._wrap(array)
+
+    def __dlpack__(self, **kwargs):
+        return self._a.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self):
+        return self._a.__dlpack_device__()
+
+    def __bool__(self):
+        if self._a.size == 1:
+            return bool(self._a.item())
+        if self._a.size == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self._a.size != 1 or self._a.dtype.kind == "f":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._a.item())
+
+    def __complex__(self):
+        return complex(self.item())
+
+    def __format__(self, spec):
+        if self._a.ndim == 0:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __iter__(self):
+        if self._a.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, element):
+        if isinstance(element, Tensor):
+            element = element._a
+        return bool((self._a == element).any())
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild, (type(self), np.array(self._a), self._requires_grad, self.__dict__.get("_dtype"))
+
+    def __copy__(self):
+        new = type(self)._wrap(self._a)
+        new._box = self._version_box()
+        new._requires_grad = self._requires_grad
+        return new
+
+    def __deepcopy__(self, memo):
+        if id(self) in memo:
+            return memo[id(self)]
+        if self._node is not None:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+                "moment. Use tensor.detach().clone() instead."
+            )
+        new = type(self)._wrap(self._a.copy(order="K"))
+        new._requires_grad = self._requires_grad
+        if self.grad is not None:
+            new.grad = self.grad.clone()
+        memo[id(self)] = new
+        return new
+
+    # ---- autograd --------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self):
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad=True):
+        """Ask for gradients (or no longer ask); returns the tensor."""
+        if requires_grad and self._a.dtype.kind != "f":
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if not requires_grad and self._node is not None:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+                "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self):
+        """The node that made this tensor; None for a leaf."""
+        if self._base is not None:
+            self._refresh_view()
+        return self._node
+
+    @property
+    def is_leaf(self):
+        return self._node is None
+
+    @property
+    def grad(self):
+        """The gradient, once backward() has reached this leaf."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            if value._a.shape != self._a.shape:
+                raise ShapeError(
+                    f"assigned grad has data of a different size: expected {list(self._a.shape)}, "
+                    f"got {list(value._a.shape)}"
+                )
+        self._grad = value
+
+    @property
+    def data(self):
+        """The same memory without history, for reading and for writing past autograd."""
+        return type(self)._wrap(self._a) if type(self) is Tensor else Tensor._wrap(self._a)
+
+    @data.setter
+    def data(self, value):
+        self._a = value._a
+        self._box = None
+
+    def detach(self):
+        """The same memory without history. In-place changes are still noticed by backward()."""
+        new = Tensor._wrap(self._a)
+        new._box = self._version_box()
+        new._dtype = self._dtype
+        return new
+
+    def detach_(self):
+        """Forget this tensor's history."""
+        self._node, self._requires_grad, self._output = None, False, 0
+        return self
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """Add the gradient of this tensor to `.grad` of every leaf it was made from. See torch.Tensor.backward."""
+        from cnn import autograd
+
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self):
+        """Keep `.grad` for this tensor although it is not a leaf."""
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is None or self._keeps_grad:
+            return
+        self._keeps_grad = True
+
+        def keep(gradient):
+            self.grad = gradient.clone() if self.grad is None else self.grad + gradient
+
+        self.register_hook(keep)
+
+    @property
+    def retains_grad(self):
+        return self._keeps_grad
+
+    def register_hook(self, hook):
+        """`hook(gradient)` runs when this tensor's gradient is complete; what it returns replaces the gradient.
+        Returns a handle with `remove()`."""
+        from cnn.utils.hooks import RemovableHandle
+
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._node is None:
+            if self._grad_hooks is None:
+                self._grad_hooks = {}
+            return RemovableHandle(self._grad_hooks, hook)
+        if self._node._output_hooks is None:
+            self._node._output_hooks = {}
+        return RemovableHandle(self._node._output_hooks.setdefault(self._output, {}), hook)
+
+    def register_post_accumulate_grad_hook(self, hook):
+        """`hook(tensor)` runs after `.grad` of this leaf was updated."""
+        from cnn.utils.hooks import RemovableHandle
+
+        if self._accumulate_hooks is None:
+            self._accumulate_hooks = {}
+        return RemovableHandle(self._accumulate_hooks, hook)
+
+    # ---- memory shared and changed in place ------------------------------------------------------------------------
+
+    @property
+    def _version(self):
+        return 0 if self._box is None else self._box[0]
+
+    def _version_box(self):
+        if self._box is None:
+            self._box = [0]
+        return self._box
+
+    def _bump(self):
+        """Note that the memory was changed."""
+        self._version_box()[0] += 1
+
+    def _is_view(self):
+        return self._base is not None
+
+    def _become_view(self, source, operation, arguments, output=None):
+        """Called by a view operation on its result."""
+        self._box = source._version_box()
+        self._base = source if source._base is None else source._base
+        self._view = (*source._view, (operation, arguments, output))
+        self._view_version = self._box[0]
+
+    def _replay_view(self, array):
+        """This view of another array that stands in for the base."""
+        ctx = _Scratch()
+        for operation, arguments, output in self._view:
+            array = operation.forward(ctx, array, *arguments)
+            if output is not None:
+                array = array[output]
+        return array
+
+    def _refresh_view(self):
+        """After the base was changed in place, a view's history is a view of the base's new history."""
+        if self._view_version != self._box[0] and self._base._requires_grad and self._base._node is not None:
+            self._view_version = self._box[0]
+            self._node = ViewOfChanged.between(self._base, self)
+            self._output = 0
+            self._requires_grad = True
+
+    def _check_inplace(self, tracked):
+        if self._requires_grad and self._node is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if tracked and self._base is not None and self._base._requires_grad and self._base._node is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+    def _rebase(self, node):
+        """`node` computed this tensor's new value in place: it is its history from here on."""
+        self._requires_grad = True
+        if self._base is None:
+            self._node, self._output = node, 0
+            return
+        base = self._base
+        base._node = WriteToView.between(base, self, node)
+        base._output = 0
+        base._requires_grad = True
+        self._view_version = -1  # made anew, through the base, when next asked for
+
+
+class _Scratch:
+    """Stands in for ctx where a forward is run for its result only."""
+
+    needs = (False,) * 8
+
+
+def is_tensor(obj):
+    """True for a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def dim_range_message(dim, ndim):
+    """torch's text for a dimension that does not exist."""
+    n = max(ndim, 1)
+    return f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+
+
+def _plain(data):
+    """Nested lists with tensors inside, for np.array."""
+    if isinstance(data, Tensor):
+        return data._a
+    if isinstance(data, (list, tuple)):
+        return [_plain(x) for x in data]
+    return data
+
+
+def _rebuild(cls, array, requires_grad, dtype):
+    new = cls._wrap(array)
+    new._requires_grad = requires_grad
+    if dtype is not None:
+        new._dtype = dtype
+    return new
+
+
+from cnn.autograd.function import Node, _numbers, edge_of  # noqa: E402  (see the end of that file)
+
+
+class ViewOfChanged(Node):
+    """The history of a view whose base was changed in place after the view was made."""
+
+    @classmethod
+    def between(cls, base, view):
+        node = cls()
+        node.edges = (edge_of(base),)
+        node.number = next(_numbers)
+        node.replay, node.shape = view._replay_view, base._a.shape
+        return node
+
+    def name(self):
+        return "AsStridedBackward0"
+
+    def run_backward(self, grads):
+        (dy,) = grads
+        dx = np.zeros(self.shape, dy.dtype)
+        self.replay(dx)[...] = dy
+        return (dx,)
+
+
+class WriteToView(Node):
+    """The history of a base after `node` wrote a new value into one of its views."""
+
+    @classmethod
+    def between(cls, base, view, node):
+        write = cls()
+        write.edges = (edge_of(base) if base._requires_grad else None, *node.edges[1:])
+        write.number = next(_numbers)
+        write.inner, write.replay = node, view._replay_view
+        write.passes_old_value = node.edges[0] is not None
+        return write
+
+    def name(self):
+        return "CopySlices"
+
+    def check_saved(self):
+        self.inner.check_saved()
+
+    def free(self):
+        self.inner.free()
+        super().free()
+
+    def run_backward(self, grads):
+        dx = grads[0].copy()
+        region = self.replay(dx)
+        inner = self.inner.run_backward((region.copy(),))
+        region[...] = 0
+        if self.passes_old_value and inner[0] is not None:
+            region[...] = inner[0]
+        return (dx, *inner[1:])

@@ -1,0 +1,108 @@
+/* module.c: the module cnn._cnn: its functions, its errors, its start. */
+#define CNN_IMPORT_ARRAY
+#include "binding.h"
+
+PyObject *ShapeError, *DTypeError;
+
+/* Every Python function of the module, once: name, what it takes and returns. */
+#define FUNCTIONS(F)                                                                                                   \
+    F(relu_forward, "(x) -> y")                                                                                        \
+    F(relu_forward_, "(x) -> x, changed in place")                                                                     \
+    F(relu_backward, "(dy, y) -> dx")
+
+#define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
+FUNCTIONS(F)
+#undef F
+
+static PyObject *py_isa(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    return PyUnicode_FromString(dispatch_name());
+}
+
+static PyObject *py_available_isas(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    PyObject *names = PyList_New(0);
+    const char *name;
+    for (int i = 0; names != NULL && (name = dispatch_available(i)) != NULL; i++) {
+        PyObject *text = PyUnicode_FromString(name);
+        if (text == NULL || PyList_Append(names, text) < 0) {
+            Py_CLEAR(names);
+        }
+        Py_XDECREF(text);
+    }
+    return names;
+}
+
+static int choose_isa(const char *name)
+{
+    if (dispatch_set(name) == 0) {
+        return 0;
+    }
+    PyObject *names = py_available_isas(NULL, NULL);
+    if (names != NULL) {
+        PyErr_Format(PyExc_ValueError, "CNN_ISA: expected one of %R (what this build and CPU can run), got '%s'", names,
+                     name);
+        Py_DECREF(names);
+    }
+    return -1;
+}
+
+static PyObject *py_set_isa(PyObject *Py_UNUSED(module), PyObject *name)
+{
+    const char *text = name == Py_None ? NULL : PyUnicode_AsUTF8(name);
+    if ((text == NULL && name != Py_None) || choose_isa(text) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+#define F(name, doc) {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, #name doc},
+    FUNCTIONS(F)
+#undef F
+    {"isa", py_isa, METH_NOARGS, "isa() -> name of the instruction set in use"},
+    {"available_isas", py_available_isas, METH_NOARGS, "available_isas() -> names that this build and CPU can run"},
+    {"set_isa", py_set_isa, METH_O, "set_isa(name or None for the best)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *new_error(PyObject *module, const char *name, PyObject *first, const char *doc)
+{
+    char full[64];
+    snprintf(full, sizeof full, "cnn.errors.%s", name);
+    PyObject *bases = PyTuple_Pack(2, first, PyExc_RuntimeError);
+    PyObject *error = bases != NULL ? PyErr_NewExceptionWithDoc(full, doc, bases, NULL) : NULL;
+    Py_XDECREF(bases);
+    if (error != NULL && PyModule_AddObjectRef(module, name, error) < 0) {
+        Py_CLEAR(error);
+    }
+    return error;
+}
+
+static int module_exec(PyObject *module)
+{
+    import_array1(-1);
+    ShapeError = new_error(module, "ShapeError", PyExc_ValueError, "A size or shape that does not fit.");
+    DTypeError = new_error(module, "DTypeError", PyExc_TypeError, "A data type that does not fit.");
+    if (ShapeError == NULL || DTypeError == NULL) {
+        return -1;
+    }
+    const char *isa = getenv("CNN_ISA");
+    return choose_isa(isa != NULL && *isa != '\0' ? isa : NULL);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "cnn._cnn",
+    .m_doc = "The C kernels of cnn. Use them through the package cnn.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__cnn(void) { return PyModuleDef_Init(&definition); }
