@@ -5,7 +5,6 @@ from sys import getrefcount
 
 import numpy as np
 
-from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
@@ -86,9 +85,9 @@ def add_to_slot(slots, index, gradient):
     held = slots[index]
     slots[index] = None
     if getrefcount(held) == 2 and held.base is None and held.flags.writeable:
-        slots[index] = _cnn.add_(held, gradient)
+        slots[index] = np.add(held, gradient, out=held)
     else:
-        slots[index] = _cnn.add(held, gradient)
+        slots[index] = np.add(held, gradient)
 
 
 def accumulate(leaf, slots):

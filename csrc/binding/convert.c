@@ -1,7 +1,6 @@
 /* convert.c: any object to a checked array, and new arrays for results. */
 #include "binding.h"
 
-#include "memory.h"
 
 int check_nargs(const char *function, Py_ssize_t got, Py_ssize_t expected)
 {
@@ -190,19 +189,9 @@ int parse_double(PyObject *object, const char *function, const char *name, doubl
     return 0;
 }
 
-/* PyArray_SimpleNew with the caching allocator as NumPy's memory handler for this one array (NEP 49). */
 static PyArrayObject *pooled_empty(int ndim, const npy_intp *dims, int type)
 {
-    PyObject *ours = memory_handler_capsule();
-    PyObject *previous = ours != NULL ? PyDataMem_SetHandler(ours) : NULL;
-    if (previous == NULL) {
-        return NULL;
-    }
-    PyArrayObject *array = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
-    PyObject *back = PyDataMem_SetHandler(previous);
-    Py_XDECREF(back);
-    Py_DECREF(previous);
-    return array;
+    return (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
 }
 
 PyArrayObject *array_new(int ndim, const npy_intp *dims, int type, enum memory_order order)

@@ -1,0 +1,35 @@
+"""ReLU. See docs/layers/relu.md and https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html."""
+
+import numpy as np
+
+from cnn import _cnn
+from cnn.autograd.function import Operation
+
+
+class Relu(Operation):
+    @staticmethod
+    def forward(ctx, x):
+        y = _cnn.relu_forward(x) if x.dtype.char in "fd" else np.maximum(x, 0)
+        ctx.saved = (y,)
+        return y
+
+    @staticmethod
+    def forward_(ctx, x):
+        ctx.saved = (x,)
+        dense = x.flags.c_contiguous and x.dtype.char in "fd"
+        return _cnn.relu_forward_(x) if dense else np.maximum(x, 0, out=x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved
+        return _cnn.relu_backward(dy, y)
+
+
+def relu(input, inplace=False):
+    """max(input, 0), element by element; any shape. With inplace=True the input itself is changed."""
+    return Relu.apply_(input) if inplace else Relu.apply(input)
+
+
+def relu_(input):
+    """relu in place."""
+    return Relu.apply_(input)

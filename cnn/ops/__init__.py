@@ -1,0 +1,27 @@
+"""The functions of `cnn` and the methods of `Tensor`, a file per kind. Importing this package attaches them."""
+
+from . import (
+    arithmetic,
+    comparison,
+    creation,
+    indexing,
+    linear_algebra,
+    pointwise,
+    promotion,
+    reduction,
+    shape,
+)
+from ._register import FUNCTIONS
+
+__all__ = [
+    "FUNCTIONS",
+    "arithmetic",
+    "comparison",
+    "creation",
+    "indexing",
+    "linear_algebra",
+    "pointwise",
+    "promotion",
+    "reduction",
+    "shape",
+]

@@ -1,0 +1,317 @@
+"""New tensors."""
+
+import builtins
+
+import numpy as np
+
+from cnn import types
+from cnn.tensor import Tensor, _plain
+
+from ._register import FUNCTIONS, function, method
+from .shape import _TYPE_NAMES, _to_type, accept_device, shape_argument
+
+
+def _finish(array, dtype, device, requires_grad):
+    t = Tensor._wrap(array)
+    if dtype is types.bfloat16:
+        t._dtype = dtype
+    if device is not None:
+        accept_device(device)
+    if requires_grad:
+        t.requires_grad_(True)
+    return t
+
+
+def _numpy_type(dtype, default=None):
+    if dtype is None:
+        return (default or types.get_default_dtype()).numpy
+    return dtype.numpy if isinstance(dtype, types.dtype) else np.dtype(dtype)
+
+
+def _kind_of_data(data):
+    """The type that torch.tensor gives plain Python data: default float for floats, int64 for integers."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        return data.dtype
+    if isinstance(data, Tensor):
+        return data._a.dtype
+    kinds = set()
+    _collect_kinds(data, kinds)
+    if any(isinstance(k, np.dtype) for k in kinds):
+        numpy_kinds = [k for k in kinds if isinstance(k, np.dtype)]
+        return np.result_type(*numpy_kinds)
+    if builtins.float in kinds or not kinds:
+        return types.get_default_dtype().numpy
+    return np.dtype(np.int64) if builtins.int in kinds else np.dtype(np.bool_)
+
+
+def _collect_kinds(data, kinds):
+    if isinstance(data, (list, tuple, range)):
+        for x in data:
+            _collect_kinds(x, kinds)
+    elif isinstance(data, Tensor):
+        kinds.add(data._a.dtype)
+    elif isinstance(data, (np.ndarray, np.generic)):
+        kinds.add(data.dtype)
+    elif isinstance(data, (builtins.bool, builtins.int, builtins.float)):
+        kinds.add(builtins.type(data))
+    elif hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+        kinds.add(np.asarray(data).dtype)
+    elif hasattr(data, "__len__") and not isinstance(data, (str, bytes, dict)):
+        for x in data:
+            _collect_kinds(x, kinds)
+    elif hasattr(data, "__index__"):
+        kinds.add(builtins.int)
+    elif hasattr(data, "__float__"):
+        kinds.add(builtins.float)
+    elif isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
+    else:
+        raise TypeError(f"tensor(): cannot make a tensor of {builtins.type(data).__name__}")
+
+
+@function
+def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
+    """A new tensor with a copy of `data`: numbers, nested lists, arrays. See torch.tensor."""
+    kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(data)
+    types.of_numpy(kind)
+    try:
+        with np.errstate(all="ignore"):
+            source = np.asarray(_plain(data))
+            if source.dtype == object:
+                raise ValueError("not a rectangle of numbers")
+            array = source.astype(kind, copy=True, order="C")
+    except (ValueError, OverflowError) as error:
+        if isinstance(data, (list, tuple)):
+            raise ValueError(f"tensor(): the nested lists must form a rectangle of numbers: {error}") from None
+        raise
+    return _finish(array, dtype, device, requires_grad)
+
+
+@function
+def as_tensor(data, dtype=None, device=None):
+    """`data` as a tensor, sharing memory where possible. See torch.as_tensor."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else _to_type(data, dtype)
+    if isinstance(data, np.ndarray):
+        t = from_numpy(data)
+        return t if dtype is None else _to_type(t, dtype)
+    return tensor(data, dtype=dtype, device=device)
+
+
+FUNCTIONS["asarray"] = as_tensor
+
+
+@function
+def from_numpy(ndarray):
+    """A tensor that shares memory with a NumPy array. See torch.from_numpy."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {builtins.type(ndarray).__name__})")
+    types.of_numpy(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        ndarray = ndarray.astype(ndarray.dtype.newbyteorder("="))
+    return Tensor._wrap(ndarray.view(np.ndarray))
+
+
+@function
+def from_dlpack(ext_tensor):
+    """A tensor that shares memory with any DLPack object. See torch.from_dlpack."""
+    return from_numpy(np.from_dlpack(ext_tensor))
+
+
+@function
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
+    """A tensor that shares memory with a buffer. See torch.frombuffer."""
+    return _finish(np.frombuffer(buffer, dtype.numpy, count, offset), dtype, None, requires_grad)
+
+
+def _filled(make, doc, name):
+    def f(*args, size=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, out=None,
+          memory_format=None):  # fmt: skip
+        array = make(_checked_size(name, args if size is None else (size,)), _numpy_type(dtype))
+        if out is not None:
+            out._a = array.astype(out._a.dtype)
+            return out
+        return _finish(array, dtype, device, requires_grad)
+
+    f.__name__ = name
+    f.__doc__ = f"{doc} See torch.{name}."
+    return function(f)
+
+
+def _checked_size(name, size):
+    try:
+        shape = shape_argument(size)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}(): expected a shape of integers, got {size!r}") from None
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+    total = 1
+    for n in shape:
+        total *= n
+    if total > 2**60:
+        raise MemoryError(f"{name}(): a tensor of shape {list(shape)} has too many elements")
+    return shape
+
+
+zeros = _filled(np.zeros, "A tensor of zeros.", "zeros")
+ones = _filled(np.ones, "A tensor of ones.", "ones")
+empty = _filled(np.empty, "A tensor with undefined contents.", "empty")
+
+
+@function
+def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, out=None):
+    """A tensor filled with one value, in the value's type unless dtype is given. See torch.full."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(fill_value)
+    size = (size,) if isinstance(size, builtins.int) else tuple(size)
+    return _finish(np.full(_checked_size("full", size), fill_value, kind), dtype, device, requires_grad)
+
+
+def _like(make, name):
+    def f(input, *args, dtype=None, device=None, requires_grad=False, layout=None, memory_format=None):
+        kind = _numpy_type(dtype, input.dtype)
+        return _finish(make(input._a.shape, *args, dtype=kind), dtype, device, requires_grad)
+
+    f.__name__ = name
+    f.__doc__ = f"`{name[:-5]}` in the shape and type of input. See torch.{name}."
+    return function(f)
+
+
+zeros_like = _like(np.zeros, "zeros_like")
+ones_like = _like(np.ones, "ones_like")
+empty_like = _like(np.empty, "empty_like")
+full_like = _like(lambda shape, fill_value, dtype: np.full(shape, fill_value, dtype), "full_like")
+
+
+@function
+def arange(start, end=None, step=1, *, out=None, dtype=None, device=None, requires_grad=False, layout=None):
+    """The numbers from start up to, and without, end. See torch.arange."""
+    if end is None:
+        start, end = 0, start
+    numbers = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
+    start, end, step = numbers
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if dtype is None:
+        kind = types.get_default_dtype().numpy if any(isinstance(x, builtins.float) for x in numbers) else np.int64
+    else:
+        kind = dtype.numpy
+    count = int(np.ceil((end - start) / step))
+    if np.dtype(kind).kind == "f":
+        array = (start + step * np.arange(count, dtype=np.float64)).astype(kind)
+    else:
+        array = np.arange(start, end, step).astype(kind)
+    return _finish(array, dtype, device, requires_grad)
+
+
+@function
+def range_(start, end, step=1):
+    """The numbers from start up to end. See torch.range."""
+    return arange(start, end + step, step, dtype=types.float32)
+
+
+FUNCTIONS["range"] = FUNCTIONS.pop("range_")
+
+
+@function
+def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, out=None):
+    """`steps` evenly spaced numbers from start to end. See torch.linspace."""
+    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    kind = _numpy_type(dtype)
+    if kind.kind != "f":
+        return _finish(np.linspace(start, end, steps).astype(kind), dtype, device, requires_grad)
+    # torch counts from both ends in the result's own precision
+    start, end = kind.type(start), kind.type(end)
+    step = (end - start) / kind.type(builtins.max(steps - 1, 1))
+    i = np.arange(steps).astype(kind)
+    array = np.where(i < steps // 2, start + step * i, end - step * i[::-1]) if steps > 1 else np.full(steps, start, kind)
+    return _finish(array.astype(kind), dtype, device, requires_grad)
+
+
+@function
+def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False):
+    """base ** linspace(start, end, steps). See torch.logspace."""
+    return _finish(np.logspace(start, end, steps, base=base).astype(_numpy_type(dtype)), dtype, device, requires_grad)
+
+
+@function
+def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, out=None):
+    """Ones on the diagonal. See torch.eye."""
+    return _finish(np.eye(n, m, dtype=_numpy_type(dtype)), dtype, device, requires_grad)
+
+
+@function
+def scalar_tensor(s, *, dtype=None, device=None):
+    """A 0-d tensor in the default type. See torch.scalar_tensor."""
+    return tensor(s, dtype=dtype or types.get_default_dtype())
+
+
+@function
+def complex(*args, **kwargs):
+    """Complex tensors are not supported."""
+    raise NotImplementedError("cnn has no complex types")
+
+
+# ---- methods that make a new tensor of the same type ---------------------------------------------------------------
+
+
+@method()
+def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+    """tensor(data) in this tensor's type. See torch.Tensor.new_tensor."""
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+@method()
+def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+    """full(size, fill_value) in this tensor's type. See torch.Tensor.new_full."""
+    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+def _new(make):
+    def f(self, *size, dtype=None, device=None, requires_grad=False):
+        return make(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    f.__doc__ = f"{make.__name__}(size) in this tensor's type."
+    return f
+
+
+Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty = _new(zeros), _new(ones), _new(empty)
+Tensor.new = lambda self, *args: tensor(*args, dtype=self.dtype) if args and not isinstance(args[0], int) else empty(
+    *args, dtype=self.dtype
+)
+
+
+@function
+def is_floating_point(input):
+    """True for float32, float64, float16. See torch.is_floating_point."""
+    return input.is_floating_point()
+
+
+@function
+def numel(input):
+    """The number of elements. See torch.numel."""
+    return input.numel()
+
+
+# ---- FloatTensor(...), LongTensor(...): the old constructors, also good for isinstance -----------------------------
+
+
+class _OldType(builtins.type):
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, Tensor) and instance.dtype is cls.of_type
+
+    def __call__(cls, *args):
+        kind = cls.of_type
+        if args and all(isinstance(a, builtins.int) for a in args):
+            return empty(*args, dtype=kind)
+        if not args:
+            return empty(0, dtype=kind)
+        return args[0].to(kind) if isinstance(args[0], Tensor) else tensor(args[0], dtype=kind)
+
+
+for _name, _kind in _TYPE_NAMES.items():
+    FUNCTIONS[_name] = _OldType(_name, (), {"of_type": _kind, "__doc__": f"Old constructor of {_kind!r} tensors."})

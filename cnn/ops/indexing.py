@@ -1,0 +1,470 @@
+"""Reading and writing parts of a tensor. Basic indices give views that can be written through, index arrays copies."""
+
+import numpy as np
+
+from cnn.autograd.function import Operation
+from cnn.errors import ShapeError
+from cnn.tensor import Tensor
+
+from ._register import both, function, method
+from .shape import wrap_dim
+
+
+class Select(Operation):
+    """A basic index: integers, slices, None, Ellipsis."""
+
+    is_view = True
+
+    @staticmethod
+    def forward(ctx, x, index):
+        ctx.shape, ctx.index = x.shape, index
+        y = x[index]
+        return y if isinstance(y, np.ndarray) else x[(*index, ...)] if isinstance(index, tuple) else x[index, ...]
+
+    @staticmethod
+    def backward(ctx, dy):
+        dx = np.zeros(ctx.shape, dy.dtype)
+        dx[ctx.index] = dy
+        return dx, None
+
+
+class Index(Operation):
+    """An index with arrays in it."""
+
+    @staticmethod
+    def forward(ctx, x, index):
+        ctx.shape, ctx.index = x.shape, index
+        return x[index]
+
+    @staticmethod
+    def backward(ctx, dy):
+        dx = np.zeros(ctx.shape, dy.dtype)
+        if _may_repeat(ctx.index):
+            np.add.at(dx, ctx.index, dy)
+        else:
+            dx[ctx.index] = dy
+        return dx, None
+
+
+class IndexPut(Operation):
+    """x[index] = value"""
+
+    @staticmethod
+    def forward_(ctx, x, value, index):
+        ctx.index, ctx.shape = index, np.shape(value)
+        x[index] = value
+        return x
+
+    @staticmethod
+    def backward(ctx, dy):
+        from .arithmetic import sum_to_shape
+
+        dv = None
+        if ctx.needs[1]:
+            region = dy[ctx.index]
+            while region.ndim < len(ctx.shape):
+                region = region[None]
+            dv = sum_to_shape(region, ctx.shape)
+        dx = dy.copy()
+        dx[ctx.index] = 0
+        return dx, dv, None
+
+
+def _may_repeat(index):
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(p, np.ndarray) and p.dtype.kind != "b" for p in parts)
+
+
+def _convert_index(index, shape):
+    """(index for NumPy, is it basic?)"""
+    parts = index if isinstance(index, tuple) else (index,)
+    converted, basic = [], True
+    for p in parts:
+        if isinstance(p, Tensor):
+            a = p._a
+            if a.ndim == 0 and a.dtype.kind in "iu":
+                p = int(a)
+            else:
+                p, basic = _index_array(a), False
+        elif isinstance(p, slice):
+            p = slice(*[x if x is None else x.__index__() for x in (p.start, p.stop, p.step)])
+            if p.step is not None and p.step <= 0:
+                raise ValueError("step must be greater than zero")
+        elif isinstance(p, (list, range, np.ndarray)):
+            a = np.asarray([int(x) if isinstance(x, Tensor) else x for x in p] if isinstance(p, list) else p)
+            p, basic = (_index_array(a) if a.size else a.astype(np.int64)), False
+        elif isinstance(p, (bool, np.bool_)):
+            basic = False
+        elif isinstance(p, (int, np.integer)) or p is None or p is Ellipsis:
+            pass
+        elif hasattr(p, "__index__"):
+            p = p.__index__()
+        else:
+            raise TypeError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                f"(got {type(p).__name__})"
+            )
+        converted.append(p)
+    used = sum(
+        p.ndim if isinstance(p, np.ndarray) and p.dtype.kind == "b" else 1
+        for p in converted
+        if p is not None and p is not Ellipsis and not isinstance(p, (bool, np.bool_))
+    )
+    if used > len(shape):
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+    return tuple(converted), basic
+
+
+def _index_array(a):
+    if a.dtype.kind == "f":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return a.astype(np.bool_) if a.dtype == np.uint8 else a
+
+
+def _check_index_error(error, x, index):
+    message = str(error)
+    for p in index:
+        if isinstance(p, (int, np.integer)) and "out of bounds" in message:
+            dim = index.index(p)
+            size = x.shape[dim] if dim < x.ndim else 0
+            if not -size <= p < size:
+                return IndexError(f"index {p} is out of bounds for dimension {dim} with size {size}")
+    return IndexError(message)
+
+
+@method()
+def __getitem__(self, index):
+    converted, basic = _convert_index(index, self._a.shape)
+    try:
+        return (Select if basic else Index).apply(self, converted)
+    except IndexError as error:
+        raise _check_index_error(error, self._a, converted) from None
+
+
+@method()
+def __setitem__(self, index, value):
+    converted, _ = _convert_index(index, self._a.shape)
+    if isinstance(value, np.ndarray):
+        value = Tensor._wrap(value)
+    if not isinstance(value, Tensor):
+        value = np.asarray(value, self._a.dtype)
+    try:
+        IndexPut.apply_(self, value, converted)
+    except IndexError as error:
+        raise _check_index_error(error, self._a, converted) from None
+    except ValueError:
+        region = self._a[converted].shape
+        raise ShapeError(
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
+            f"shape {list(region)}"
+        ) from None
+
+
+@both
+def select(input, dim, index):
+    """One slice along a dimension. See torch.select."""
+    dim = wrap_dim(dim, input._a.ndim)
+    return input[(slice(None),) * dim + (index,)]
+
+
+@both
+def narrow(input, dim, start, length):
+    """A range along a dimension. See torch.narrow."""
+    dim = wrap_dim(dim, input._a.ndim)
+    size = input._a.shape[dim]
+    start = int(start)
+    if not 0 <= start <= start + length <= size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return input[(slice(None),) * dim + (slice(start, start + length),)]
+
+
+class Gather(Operation):
+    @staticmethod
+    def forward(ctx, x, dim, index):
+        ctx.shape, ctx.place = x.shape, _places(x.shape, dim, index)
+        return x[ctx.place]
+
+    @staticmethod
+    def backward(ctx, dy):
+        dx = np.zeros(ctx.shape, dy.dtype)
+        np.add.at(dx, ctx.place, dy)
+        return dx, None, None
+
+
+def _places(shape, dim, index):
+    """Full indices for `x[..., index, ...]` where index replaces the coordinate of one dimension."""
+    size = shape[dim] if shape else 1
+    if index.size and (index.min() < 0 or index.max() >= size):
+        bad = index[(index < 0) | (index >= size)].flat[0]
+        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    grid = list(np.ix_(*[np.arange(n) for n in index.shape])) if index.ndim else []
+    if grid:
+        grid[dim] = index
+    return tuple(grid)
+
+
+@both
+def gather(input, dim, index, *, sparse_grad=False, out=None):
+    """out[i][j] = input[index[i][j]][j] for dim 0. See torch.gather."""
+    if index._a.dtype != np.int64:
+        raise RuntimeError("gather(): Expected dtype int64 for index")
+    return Gather.apply(input, wrap_dim(dim, input._a.ndim), index._a)
+
+
+class Scatter(Operation):
+    @staticmethod
+    def forward_(ctx, x, source, dim, index, add):
+        ctx.place, ctx.shape, ctx.add = _places(x.shape, dim, index), np.shape(source), add
+        part = source[tuple(slice(0, n) for n in index.shape)] if np.ndim(source) else source
+        if add:
+            np.add.at(x, ctx.place, part)
+        else:
+            x[ctx.place] = part
+        return x
+
+    @staticmethod
+    def backward(ctx, dy):
+        ds = None
+        if ctx.needs[1]:
+            ds = np.zeros(ctx.shape, dy.dtype)
+            values = dy[ctx.place]
+            ds[tuple(slice(0, n) for n in values.shape)] = values
+        dx = dy
+        if not ctx.add:
+            dx = dy.copy()
+            dx[ctx.place] = 0
+        return dx, ds, None, None, None
+
+
+@method()
+def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
+    """self[index[i][j]][j] = src[i][j] for dim 0. See torch.Tensor.scatter_."""
+    source = value if src is None else src
+    if isinstance(source, Tensor) and source._a.dtype != self._a.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if index._a.dtype.kind not in "iu":
+        raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
+    return Scatter.apply_(self, source, wrap_dim(dim, self._a.ndim), index._a, reduce == "add")
+
+
+@method()
+def scatter_add_(self, dim, index, src):
+    """self[index[i][j]][j] += src[i][j] for dim 0. See torch.Tensor.scatter_add_."""
+    return Scatter.apply_(self, src, wrap_dim(dim, self._a.ndim), index._a, True)
+
+
+@both
+def scatter(input, dim, index, src=None, *, value=None):
+    """scatter_ on a copy. See torch.scatter."""
+    return input.clone().scatter_(dim, index, src, value=value)
+
+
+@both
+def scatter_add(input, dim, index, src):
+    """scatter_add_ on a copy. See torch.scatter_add."""
+    return input.clone().scatter_add_(dim, index, src)
+
+
+@both
+def index_select(input, dim, index):
+    """The slices at `index` along a dimension. See torch.index_select."""
+    dim = wrap_dim(dim, input._a.ndim)
+    return input[(slice(None),) * dim + (index.reshape(-1),)]
+
+
+@method()
+def index_add_(self, dim, index, source, *, alpha=1):
+    """self[index[i]] += alpha * source[i] for dim 0. See torch.Tensor.index_add_."""
+    dim = wrap_dim(dim, self._a.ndim)
+    shape = [1] * self._a.ndim
+    shape[dim] = -1
+    full = np.broadcast_to(index._a.reshape(shape), source._a.shape)
+    return Scatter.apply_(self, source * alpha if alpha != 1 else source, dim, full, True)
+
+
+@method()
+def index_fill_(self, dim, index, value):
+    """The slices at index become value. See torch.Tensor.index_fill_."""
+    self[(slice(None),) * wrap_dim(dim, self._a.ndim) + (index,)] = value
+    return self
+
+
+@method()
+def index_copy_(self, dim, index, source):
+    """The slices at index become those of source. See torch.Tensor.index_copy_."""
+    self[(slice(None),) * wrap_dim(dim, self._a.ndim) + (index,)] = source
+    return self
+
+
+@both
+def take(input, index):
+    """Elements by their position in the flattened input. See torch.take."""
+    return input.reshape(-1)[index]
+
+
+@both
+def take_along_dim(input, indices, dim=None):
+    """See torch.take_along_dim."""
+    return input.reshape(-1)[indices.reshape(-1)] if dim is None else gather(input, dim, indices)
+
+
+class MaskedFill(Operation):
+    @staticmethod
+    def forward(ctx, x, mask, value):
+        ctx.mask, ctx.shape = mask, x.shape
+        return np.where(mask, np.asarray(value, x.dtype), x)
+
+    @staticmethod
+    def forward_(ctx, x, mask, value):
+        ctx.mask, ctx.shape = mask, x.shape
+        np.copyto(x, np.asarray(value, x.dtype), where=mask)
+        return x
+
+    @staticmethod
+    def backward(ctx, dy):
+        from .arithmetic import sum_to_shape
+
+        kept = np.where(ctx.mask, dy.dtype.type(0), dy)
+        dv = np.where(ctx.mask, dy, dy.dtype.type(0)).sum() if ctx.needs[2] else None
+        return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv)
+
+
+def _mask(mask):
+    if mask._a.dtype.kind != "b":
+        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype " + mask.dtype.name)
+    return mask._a
+
+
+@both
+def masked_fill(input, mask, value):
+    """value where mask is true. See torch.Tensor.masked_fill."""
+    return MaskedFill.apply(input, _mask(mask), value)
+
+
+@method()
+def masked_fill_(self, mask, value):
+    """masked_fill in place."""
+    return MaskedFill.apply_(self, _mask(mask), value)
+
+
+@both
+def masked_select(input, mask):
+    """The elements where mask is true, in one dimension. See torch.masked_select."""
+    shape = np.broadcast_shapes(input._a.shape, mask._a.shape)
+    return input.expand(shape)[mask.expand(shape)]
+
+
+@method()
+def masked_scatter_(self, mask, source):
+    """The elements where mask is true become those of source, in order. See torch.Tensor.masked_scatter_."""
+    full = mask.expand(self.shape)
+    self[full] = source.reshape(-1)[: int(full._a.sum())]
+    return self
+
+
+@both
+def nonzero(input, *, as_tuple=False):
+    """Where the elements are not zero: a row of indices each, or a tuple of index tensors. See torch.nonzero."""
+    found = np.nonzero(np.atleast_1d(input._a))
+    if as_tuple:
+        return tuple(map(Tensor._wrap, found))
+    rows = np.stack(found, 1) if input._a.ndim else np.zeros((len(found[0]), 0), np.int64)
+    return Tensor._wrap(np.ascontiguousarray(rows, np.int64))
+
+
+@function
+def argwhere(input):
+    """A row of indices for every element that is not zero. See torch.argwhere."""
+    return nonzero(input)
+
+
+class Diagonal(Operation):
+    @staticmethod
+    def forward(ctx, x, offset, dim1, dim2):
+        ctx.shape, ctx.where = x.shape, (offset, dim1, dim2)
+        return np.diagonal(x, offset, dim1, dim2).copy()
+
+    @staticmethod
+    def backward(ctx, dy):
+        offset, dim1, dim2 = ctx.where
+        dx = np.zeros(ctx.shape, dy.dtype)
+        view = np.moveaxis(dx, (dim1, dim2), (-2, -1))
+        rows = np.arange(dy.shape[-1]) + max(-offset, 0)
+        columns = np.arange(dy.shape[-1]) + max(offset, 0)
+        view[..., rows, columns] = dy
+        return dx, None, None, None
+
+
+@both
+def diagonal(input, offset=0, dim1=0, dim2=1):
+    """The diagonal of two dimensions (a copy). See torch.diagonal."""
+    n = input._a.ndim
+    return Diagonal.apply(input, offset, wrap_dim(dim1, n), wrap_dim(dim2, n))
+
+
+@both
+def diag(input, diagonal=0):
+    """A vector as a diagonal matrix, or a matrix's diagonal. See torch.diag."""
+    if input._a.ndim == 2:
+        return Diagonal.apply(input, diagonal, 0, 1)
+    size = input._a.shape[0] + abs(diagonal)
+    out = Tensor._wrap(np.zeros((size, size), input._a.dtype))
+    rows = np.arange(input._a.shape[0]) + max(-diagonal, 0)
+    out[rows, rows + diagonal] = input
+    return out
+
+
+@both
+def trace(input):
+    """The sum of the diagonal. See torch.trace."""
+    return diagonal(input).sum()
+
+
+class Triangle(Operation):
+    @staticmethod
+    def forward(ctx, x, k, keep):
+        ctx.k, ctx.keep = k, keep
+        return keep(x, k)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return ctx.keep(dy, ctx.k), None, None
+
+
+@both
+def tril(input, diagonal=0):
+    """The lower triangle. See torch.tril."""
+    return Triangle.apply(input, diagonal, np.tril)
+
+
+@both
+def triu(input, diagonal=0):
+    """The upper triangle. See torch.triu."""
+    return Triangle.apply(input, diagonal, np.triu)
+
+
+@both
+def as_strided(input, size, stride, storage_offset=0):
+    """Any strided view of the memory, for reading; no gradient. See torch.as_strided."""
+    a = np.ascontiguousarray(input._a).reshape(-1)
+    last = storage_offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if last >= a.size:
+        raise RuntimeError(f"as_strided: the view needs {last + 1} elements, the storage has {a.size}")
+    strides = [s * a.itemsize for s in stride]
+    view = np.lib.stride_tricks.as_strided(a[storage_offset:], size, strides, writeable=False)
+    return Tensor._wrap(view)
+
+
+@function
+def bucketize(input, boundaries, *, right=False):
+    """In which interval of boundaries each element lies. See torch.bucketize."""
+    side = "right" if right else "left"
+    return Tensor._wrap(np.asarray(np.searchsorted(boundaries._a, input._a, side), np.int64))
+
+
+@function
+def searchsorted(sorted_sequence, values, *, right=False):
+    """Where values would be inserted to keep the order. See torch.searchsorted."""
+    return bucketize(values, sorted_sequence, right=right)
+
+

@@ -1,0 +1,203 @@
+"""Products of matrices and vectors, and what NumPy's linalg offers (`cnn.linalg`)."""
+
+import types as _types
+
+import numpy as np
+
+from cnn.autograd.function import Operation
+from cnn.errors import DTypeError, ShapeError
+from cnn.tensor import Tensor
+
+from ._register import both, function
+from .arithmetic import sum_to_shape
+
+
+class Matmul(Operation):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.saved = (a, b)
+        return _product(a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.saved
+        a2 = a[None, :] if a.ndim == 1 else a
+        b2 = b[:, None] if b.ndim == 1 else b
+        if a.ndim == 1:
+            dy = np.expand_dims(dy, -2)
+        if b.ndim == 1:
+            dy = np.expand_dims(dy, -1)
+        da = db = None
+        if ctx.needs[0]:
+            da = sum_to_shape(_product(dy, b2.swapaxes(-1, -2)), a2.shape).reshape(a.shape)
+        if ctx.needs[1]:
+            db = sum_to_shape(_product(a2.swapaxes(-1, -2), dy), b2.shape).reshape(b.shape)
+        return da, db
+
+    def name(self):
+        return "MmBackward0"
+
+
+def _product(a, b):
+    return np.matmul(a, b)
+
+
+def _check_types(name, *tensors):
+    first = tensors[0]
+    for t in tensors[1:]:
+        if t._a.dtype is not first._a.dtype and t._a.dtype != first._a.dtype:
+            raise DTypeError(f"{name}: expected m1 and m2 to have the same dtype, but got: {first.dtype} != {t.dtype}")
+
+
+@both
+def matmul(input, other, *, out=None):
+    """The matrix product, batched over leading dimensions; vectors as in NumPy. See torch.matmul."""
+    a, b = input._a, other._a
+    _check_types("matmul", input, other)
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        left = "x".join(map(str, a.shape))
+        right = "x".join(map(str, b.shape))
+        raise ShapeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({left} and {right}): the last dimension of the first "
+            f"({a.shape[-1]}) must equal the second-to-last of the second ({b.shape[-2 if b.ndim > 1 else 0]})"
+        )
+    return Matmul.apply(input, other)
+
+
+def _of_ndim(name, ndim, f):
+    def g(input, other, *, out=None):
+        for label, t, n in (("self", input, ndim[0]), ("mat2", other, ndim[1])):
+            if t._a.ndim != n:
+                raise ShapeError(f"{name}: {label} must be a {n}-D tensor, got shape {list(t._a.shape)}")
+        return f(input, other)
+
+    g.__name__ = name
+    g.__doc__ = f"matmul of {ndim[0]}-D and {ndim[1]}-D tensors. See torch.{name}."
+    return both(g)
+
+
+mm = _of_ndim("mm", (2, 2), matmul)
+bmm = _of_ndim("bmm", (3, 3), matmul)
+mv = _of_ndim("mv", (2, 1), matmul)
+dot = _of_ndim("dot", (1, 1), matmul)
+inner = _of_ndim("inner", (1, 1), matmul)
+Tensor.__matmul__ = lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+Tensor.__rmatmul__ = lambda self, other: matmul(Tensor._wrap(np.asarray(other)), self)
+
+
+@both
+def outer(input, vec2):
+    """input[i] * vec2[j]. See torch.outer."""
+    return input.unsqueeze(1) * vec2.unsqueeze(0)
+
+
+@both
+def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """beta * input + alpha * (mat1 @ mat2). See torch.addmm."""
+    return _combine(input, mm(mat1, mat2), beta, alpha)
+
+
+@both
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    """beta * input + alpha * (batch1 @ batch2). See torch.baddbmm."""
+    return _combine(input, bmm(batch1, batch2), beta, alpha)
+
+
+@both
+def addmv(input, mat, vec, *, beta=1, alpha=1):
+    """beta * input + alpha * (mat @ vec). See torch.addmv."""
+    return _combine(input, mv(mat, vec), beta, alpha)
+
+
+def _combine(input, product, beta, alpha):
+    product = product if alpha == 1 else product * alpha
+    return product if beta == 0 else product + (input if beta == 1 else input * beta)
+
+
+@function
+def tensordot(a, b, dims=2):
+    """Sum over pairs of dimensions. See torch.tensordot."""
+    if isinstance(dims, int):
+        dims = (list(range(a.ndim - dims, a.ndim)), list(range(dims)))
+    left, right = ([d % t.ndim for d in ds] for ds, t in zip(dims, (a, b), strict=True))
+    keep_a = [d for d in range(a.ndim) if d not in left]
+    keep_b = [d for d in range(b.ndim) if d not in right]
+    n = int(np.prod([a.shape[d] for d in left]))
+    product = a.permute(*keep_a, *left).reshape(-1, n) @ b.permute(*right, *keep_b).reshape(n, -1)
+    return product.reshape(*[a.shape[d] for d in keep_a], *[b.shape[d] for d in keep_b])
+
+
+class Einsum(Operation):
+    @staticmethod
+    def forward(ctx, terms, result, *arrays):
+        ctx.saved, ctx.terms, ctx.result = arrays, terms, result
+        return np.asarray(np.einsum(f"{','.join(terms)}->{result}", *arrays))
+
+    @staticmethod
+    def backward(ctx, dy):
+        """Each operand's gradient is the sum of products of dy with the other operands."""
+        gradients = []
+        for i, (term, array) in enumerate(zip(ctx.terms, ctx.saved, strict=True)):
+            if not ctx.needs[i + 2]:
+                gradients.append(None)
+                continue
+            others = [(t, a) for j, (t, a) in enumerate(zip(ctx.terms, ctx.saved, strict=True)) if j != i]
+            seen = set(ctx.result).union(*[set(t) for t, _ in others])
+            known = "".join(c for c in term if c in seen)
+            inputs = ",".join([ctx.result, *[t for t, _ in others]])
+            g = np.einsum(f"{inputs}->{known}", dy, *[a for _, a in others])
+            index = tuple(slice(None) if c in seen else None for c in term)
+            gradients.append(np.broadcast_to(g[index], array.shape))
+        return None, None, *gradients
+
+
+@function
+def einsum(equation, *operands):
+    """Sums of products in Einstein's notation, without repeated letters in a term. See torch.einsum."""
+    operands = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    equation = equation.replace(" ", "")
+    left, arrow, result = equation.partition("->")
+    terms = left.split(",")
+    if "..." in equation or any(len(set(t)) != len(t) for t in terms):
+        if any(t._requires_grad for t in operands):
+            raise NotImplementedError("einsum: no gradient for ellipses or repeated letters in a term")
+        return Tensor._wrap(np.asarray(np.einsum(equation, *[t._a for t in operands])))
+    if not arrow:
+        letters = "".join(terms)
+        result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    return Einsum.apply(terms, result, *operands)
+
+
+linalg = _types.ModuleType("cnn.linalg", "Linear algebra of NumPy under torch.linalg's names; no gradients.")
+
+
+def _numpy_linalg(name, f):
+    def g(A, *args, **kwargs):
+        arrays = [x._a if isinstance(x, Tensor) else x for x in args]
+        result = f(A._a, *arrays, **kwargs)
+        return tuple(map(Tensor._wrap, result)) if isinstance(result, tuple) else Tensor._wrap(np.asarray(result))
+
+    g.__name__ = name
+    g.__doc__ = f"numpy.linalg.{name}; no gradient. See torch.linalg.{name}."
+    setattr(linalg, name, g)
+
+
+for _name in ("inv", "det", "slogdet", "eigh", "eigvalsh", "eig", "cholesky", "qr", "pinv", "matrix_rank", "solve", "cond"):
+    _numpy_linalg(_name, getattr(np.linalg, _name))
+
+
+def _svd(A, full_matrices=True):
+    """U, S, Vh. See torch.linalg.svd."""
+    return tuple(map(Tensor._wrap, np.linalg.svd(A._a, full_matrices)))
+
+
+def _norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
+    """The vector norm; the Frobenius norm of a matrix. See torch.linalg.norm."""
+    from .reduction import norm
+
+    return norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
+
+
+linalg.svd, linalg.norm, linalg.vector_norm, linalg.matmul = _svd, _norm, _norm, matmul

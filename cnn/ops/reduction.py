@@ -1,0 +1,519 @@
+"""Sums, means, extremes. `dim` may be one dimension or several."""
+
+import builtins
+from collections import namedtuple
+
+import numpy as np
+
+from cnn.autograd.function import Operation
+from cnn.tensor import Tensor
+
+from ._register import alias, both, function
+from .arithmetic import maximum, minimum
+from .shape import _to_type, wrap_dim
+
+
+def _axes(x, dim):
+    """dim as a tuple of axes; None for all."""
+    if dim is None or (isinstance(dim, (tuple, list)) and len(dim) == 0):
+        return None
+    n = x._a.ndim
+    axes = tuple(wrap_dim(d, n) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    if len(set(axes)) != len(axes):
+        raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")
+    return axes if n else None
+
+
+def _spread(dy, shape, axes, keepdim):
+    """A reduced array, broadcast back over the axes it lost."""
+    if not keepdim and axes is not None:
+        dy = np.expand_dims(dy, axes)
+    return np.broadcast_to(dy, shape)
+
+
+class Sum(Operation):
+    @staticmethod
+    def forward(ctx, x, axes, keepdim):
+        ctx.shape, ctx.axes, ctx.keepdim = x.shape, axes, keepdim
+        return x.sum(axis=axes, keepdims=keepdim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim), None, None
+
+
+class Mean(Operation):
+    @staticmethod
+    def forward(ctx, x, axes, keepdim):
+        ctx.shape, ctx.axes, ctx.keepdim = x.shape, axes, keepdim
+        total = x.sum(axis=axes, keepdims=keepdim)
+        ctx.count = x.size if axes is None else int(np.prod([x.shape[a] for a in axes]))
+        with np.errstate(all="ignore"):
+            return (total / x.dtype.type(ctx.count)).astype(x.dtype, copy=False)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return _spread(dy / dy.dtype.type(ctx.count), ctx.shape, ctx.axes, ctx.keepdim), None, None
+
+
+class Prod(Operation):
+    @staticmethod
+    def forward(ctx, x, axis, keepdim):
+        ctx.saved, ctx.axis, ctx.keepdim = (x,), axis, keepdim
+        return x.prod(axis=axis, keepdims=keepdim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+
+    @staticmethod
+    def backward(ctx, dy):
+        # The product of all the others, from the left and from the right, so that zeros are no problem.
+        (x,) = ctx.saved
+        flat = x.reshape(1, -1) if ctx.axis is None else np.moveaxis(x, ctx.axis, -1)
+        ones = np.ones((*flat.shape[:-1], 1), x.dtype)
+        left = np.cumprod(np.concatenate([ones, flat[..., :-1]], -1), -1)
+        right = np.cumprod(np.concatenate([ones, flat[..., :0:-1]], -1), -1)[..., ::-1]
+        others = left * right
+        others = others.reshape(x.shape) if ctx.axis is None else np.moveaxis(others, -1, ctx.axis)
+        axes = None if ctx.axis is None else (ctx.axis,)
+        return _spread(dy, x.shape, axes, ctx.keepdim) * others, None, None
+
+
+class Var(Operation):
+    """sum((x - mean)^2) / max(count - correction, 0); std takes the root."""
+
+    @staticmethod
+    def forward(ctx, x, axes, correction, keepdim, root):
+        count = x.size if axes is None else int(np.prod([x.shape[a] for a in axes]))
+        centred = x - x.mean(axis=axes, keepdims=True)
+        with np.errstate(all="ignore"):
+            y = np.square(centred).sum(axis=axes, keepdims=keepdim) / x.dtype.type(builtins.max(count - correction, 0))
+            y = np.asarray(np.sqrt(y) if root else y, x.dtype)
+        ctx.saved = (x, y)
+        ctx.axes, ctx.keepdim, ctx.root, ctx.divisor = axes, keepdim, root, builtins.max(count - correction, 0)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, y = ctx.saved
+        with np.errstate(all="ignore"):
+            if ctx.root:
+                dy = np.where(y == 0, 0, dy / (2 * y)).astype(dy.dtype)
+            dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
+            centred = x - x.mean(axis=ctx.axes, keepdims=True)
+            return dy * centred * x.dtype.type(2 / ctx.divisor), None, None, None, None
+
+
+class Extreme(Operation):
+    """max and min over all elements, amax and amin over dims: ties share the gradient."""
+
+    @staticmethod
+    def forward(ctx, x, axes, keepdim, largest):
+        y = (np.max if largest else np.min)(x, axis=axes, keepdims=keepdim)
+        ctx.saved, ctx.axes, ctx.keepdim = (x, np.asarray(y)), axes, keepdim
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, y = ctx.saved
+        hit = x == _spread(y, x.shape, ctx.axes, ctx.keepdim)
+        hit |= np.isnan(x) & np.isnan(_spread(y, x.shape, ctx.axes, ctx.keepdim))
+        share = _spread(dy, x.shape, ctx.axes, ctx.keepdim) / hit.sum(axis=ctx.axes, keepdims=True)
+        return np.where(hit, share, 0).astype(x.dtype), None, None, None
+
+
+class PickAlong(Operation):
+    """The values at given places along a dimension; the gradient goes to just these places."""
+
+    @staticmethod
+    def forward(ctx, x, index, dim):
+        ctx.shape, ctx.index, ctx.dim = x.shape, index, dim
+        return np.take_along_axis(x, index, dim)
+
+    @staticmethod
+    def backward(ctx, dy):
+        dx = np.zeros(ctx.shape, dy.dtype)
+        np.put_along_axis(dx, ctx.index, dy, ctx.dim)
+        return dx, None, None
+
+    def name(self):
+        return "IndexBackward0"
+
+
+class CumSum(Operation):
+    @staticmethod
+    def forward(ctx, x, dim):
+        ctx.dim = dim
+        return np.cumsum(x, dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return np.flip(np.cumsum(np.flip(dy, ctx.dim), ctx.dim), ctx.dim), None
+
+
+class LogSumExp(Operation):
+    @staticmethod
+    def forward(ctx, x, axes, keepdim):
+        with np.errstate(all="ignore"):
+            top = np.max(x, axis=axes, keepdims=True)
+            top = np.where(np.isfinite(top), top, 0)
+            y = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
+        ctx.saved, ctx.axes, ctx.keepdim = (x, y), axes, keepdim
+        return y if keepdim else y.squeeze(axes) if axes is not None else y.reshape(())
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, y = ctx.saved
+        return np.exp(x - y) * _spread(dy, x.shape, ctx.axes, ctx.keepdim), None, None
+
+
+def _typed(input, dtype, float_result=None):
+    if dtype is not None:
+        return _to_type(input, dtype)
+    if float_result is not None and input._a.dtype.kind != "f":
+        raise RuntimeError(
+            f"{float_result}(): could not infer output dtype. Input dtype must be either a floating point or complex "
+            f"dtype. Got: {_title(input.dtype)}"
+        )
+    return input
+
+
+def _title(dtype):
+    names = {"int64": "Long", "int32": "Int", "uint8": "Byte", "bool": "Bool", "int16": "Short", "int8": "Char"}
+    return names.get(dtype.name, dtype.name)
+
+
+@both
+def sum(input, dim=None, keepdim=False, *, dtype=None, axis=None, out=None):
+    """The sum over all elements or over dim; integers give int64. See torch.sum."""
+    dim = axis if axis is not None else dim
+    return Sum.apply(_typed(input, dtype), _axes(input, dim), keepdim)
+
+
+@both
+def mean(input, dim=None, keepdim=False, *, dtype=None, axis=None, out=None):
+    """The mean over all elements or over dim. See torch.mean."""
+    dim = axis if axis is not None else dim
+    return Mean.apply(_typed(input, dtype, "mean"), _axes(input, dim), keepdim)
+
+
+@both
+def prod(input, dim=None, keepdim=False, *, dtype=None):
+    """The product over all elements or over one dimension. See torch.prod."""
+    return Prod.apply(_typed(input, dtype), None if dim is None else wrap_dim(dim, input._a.ndim), keepdim)
+
+
+@both
+def nansum(input, dim=None, keepdim=False, *, dtype=None):
+    """The sum, NaN counting as zero. See torch.nansum."""
+    return sum(input.masked_fill(input.isnan(), 0), dim, keepdim, dtype=dtype)
+
+
+def _correction(dim, unbiased, correction):
+    """torch allows var(False) for var(unbiased=False)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    return dim, correction
+
+
+@both
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The variance, by default with Bessel's correction. See torch.var."""
+    dim, correction = _correction(dim, unbiased, correction)
+    return Var.apply(_typed(input, None, "var"), _axes(input, dim), correction, keepdim, False)
+
+
+@both
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The standard deviation, by default with Bessel's correction. See torch.std."""
+    dim, correction = _correction(dim, unbiased, correction)
+    return Var.apply(_typed(input, None, "std"), _axes(input, dim), correction, keepdim, True)
+
+
+@function
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """(variance, mean). See torch.var_mean."""
+    dim, correction = _correction(dim, unbiased, correction)
+    return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+@function
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """(standard deviation, mean). See torch.std_mean."""
+    dim, correction = _correction(dim, unbiased, correction)
+    return std(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+def _named(name):
+    """A (values, indices) tuple that prints as torch's."""
+    base = namedtuple(name, ["values", "indices"])
+
+    def text(self):
+        return f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
+
+    return builtins.type(name, (base,), {"__repr__": text, "__slots__": ()})
+
+
+MaxResult, MinResult = _named("max"), _named("min")
+SortResult, TopkResult = _named("sort"), _named("topk")
+MedianResult, ModeResult, KthvalueResult = _named("median"), _named("mode"), _named("kthvalue")
+CummaxResult = _named("cummax")
+
+
+def _index_of_extreme(array, dim, largest):
+    if array.shape[dim] == 0:
+        raise IndexError(f"max(): Expected reduction dim {dim} to have non-zero size.")
+    return np.expand_dims((np.argmax if largest else np.argmin)(array, axis=dim), dim)
+
+
+def _pick(result, input, index, dim, keepdim):
+    values = PickAlong.apply(input, index, dim)
+    indices = Tensor._wrap(index)
+    return result(values, indices) if keepdim else result(values.squeeze(dim), indices.squeeze(dim))
+
+
+def _extreme(input, dim, keepdim, largest, result, pairwise):
+    if isinstance(dim, Tensor):
+        return pairwise(input, dim)
+    if dim is None:
+        if input._a.size == 0:
+            raise RuntimeError(
+                f"{result.__name__}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                "reduction dim with the 'dim' argument."
+            )
+        return Extreme.apply(input, None, False, largest)
+    if input._a.ndim == 0:
+        wrap_dim(dim, 0)
+        return result(input.clone(), Tensor._wrap(np.zeros((), np.int64)))
+    dim = wrap_dim(dim, input._a.ndim)
+    return _pick(result, input, _index_of_extreme(input._a, dim, largest), dim, keepdim)
+
+
+@both
+def max(input, dim=None, keepdim=False, *, other=None, axis=None, out=None):
+    """The largest element; with dim a (values, indices) tuple, the first index on a tie; with a tensor the
+    element-wise maximum. See torch.max."""
+    dim = other if other is not None else axis if axis is not None else dim
+    return _extreme(input, dim, keepdim, True, MaxResult, maximum)
+
+
+@both
+def min(input, dim=None, keepdim=False, *, other=None, axis=None, out=None):
+    """The smallest element; with dim a (values, indices) tuple. See torch.min."""
+    dim = other if other is not None else axis if axis is not None else dim
+    return _extreme(input, dim, keepdim, False, MinResult, minimum)
+
+
+@both
+def amax(input, dim=(), keepdim=False):
+    """The largest elements over dims; ties share the gradient. See torch.amax."""
+    return Extreme.apply(input, _axes(input, dim), keepdim, True)
+
+
+@both
+def amin(input, dim=(), keepdim=False):
+    """The smallest elements over dims; ties share the gradient. See torch.amin."""
+    return Extreme.apply(input, _axes(input, dim), keepdim, False)
+
+
+@function
+def aminmax(input, *, dim=None, keepdim=False):
+    """(min, max). See torch.aminmax."""
+    dim = () if dim is None else dim
+    return amin(input, dim, keepdim), amax(input, dim, keepdim)
+
+
+def _arg(input, dim, keepdim, find):
+    if dim is None:
+        if input._a.size == 0:
+            raise IndexError("argmax(): Expected reduction dim to be specified for input.numel() == 0.")
+        index = find(input._a)
+        return Tensor._wrap(np.asarray(index, np.int64).reshape((1,) * input._a.ndim if keepdim else ()))
+    if input._a.ndim == 0:
+        wrap_dim(dim, 0)
+        return Tensor._wrap(np.zeros((), np.int64))
+    dim = wrap_dim(dim, input._a.ndim)
+    if input._a.shape[dim] == 0:
+        raise IndexError(f"argmax(): Expected reduction dim {dim} to have non-zero size.")
+    index = find(input._a, axis=dim)
+    return Tensor._wrap(np.expand_dims(index, dim) if keepdim else index)
+
+
+@both
+def argmax(input, dim=None, keepdim=False):
+    """Where the largest element is, the first on a tie. See torch.argmax."""
+    return _arg(input, dim, keepdim, np.argmax)
+
+
+@both
+def argmin(input, dim=None, keepdim=False):
+    """Where the smallest element is, the first on a tie. See torch.argmin."""
+    return _arg(input, dim, keepdim, np.argmin)
+
+
+def _sort_index(array, dim, descending):
+    if not descending:
+        return np.argsort(array, axis=dim, kind="stable")
+    # stable and descending: sort the reversed order ascending, then turn both round
+    reverse = np.argsort(np.flip(array, dim), axis=dim, kind="stable")
+    return array.shape[dim] - 1 - np.flip(reverse, dim)
+
+
+@both
+def sort(input, dim=-1, descending=False, stable=False):
+    """(values, indices) in order along dim. See torch.sort."""
+    if input._a.ndim == 0:
+        return SortResult(input.clone(), Tensor._wrap(np.zeros((), np.int64)))
+    dim = wrap_dim(dim, input._a.ndim)
+    return _pick(SortResult, input, _sort_index(input._a, dim, descending), dim, True)
+
+
+@both
+def argsort(input, dim=-1, descending=False, stable=False):
+    """The indices that put dim in order. See torch.argsort."""
+    return sort(input.detach(), dim, descending).indices
+
+
+@both
+def topk(input, k, dim=-1, largest=True, sorted=True):
+    """The k largest (smallest) elements along dim, in order. See torch.topk."""
+    dim = wrap_dim(dim, input._a.ndim)
+    if not 0 <= k <= input._a.shape[dim]:
+        raise RuntimeError(f"selected index k out of range: k is {k}, dimension {dim} has size {input._a.shape[dim]}")
+    index = np.take(_sort_index(input._a, dim, largest), np.arange(k), axis=dim)
+    return _pick(TopkResult, input, index, dim, True)
+
+
+@both
+def kthvalue(input, k, dim=-1, keepdim=False):
+    """The k-th smallest element along dim. See torch.kthvalue."""
+    dim = wrap_dim(dim, input._a.ndim)
+    index = np.take(_sort_index(input._a, dim, False), [k - 1], axis=dim)
+    return _pick(KthvalueResult, input, index, dim, keepdim)
+
+
+@both
+def median(input, dim=None, keepdim=False):
+    """The lower median; with dim a (values, indices) tuple. See torch.median."""
+    if dim is None:
+        flat = input.reshape(-1)
+        return kthvalue(flat, (flat._a.size + 1) // 2, 0).values
+    size = input._a.shape[wrap_dim(dim, input._a.ndim)]
+    return MedianResult(*kthvalue(input, (size + 1) // 2, dim, keepdim))
+
+
+@both
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+    """The q-th quantiles; no gradient. See torch.quantile."""
+    q = q._a if isinstance(q, Tensor) else q
+    result = np.quantile(input._a, q, axis=dim, keepdims=keepdim, method=interpolation)
+    return Tensor._wrap(np.asarray(result, input._a.dtype))
+
+
+@both
+def cumsum(input, dim, *, dtype=None):
+    """Running sums along dim. See torch.cumsum."""
+    return CumSum.apply(_typed(input, dtype), wrap_dim(dim, input._a.ndim))
+
+
+@both
+def cumprod(input, dim, *, dtype=None):
+    """Running products along dim; no gradient. See torch.cumprod."""
+    x = _typed(input, dtype)
+    if x.requires_grad:
+        raise NotImplementedError("cumprod: the gradient is not supported; use cumsum of logarithms")
+    return Tensor._wrap(np.cumprod(x._a, wrap_dim(dim, x._a.ndim), dtype=None if x._a.dtype.kind == "f" else np.int64))
+
+
+@both
+def logsumexp(input, dim, keepdim=False):
+    """log(sum(exp(input))) without overflow. See torch.logsumexp."""
+    return LogSumExp.apply(input, _axes(input, dim), keepdim)
+
+
+@both
+def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
+    """The p-norm (2 where not given). See torch.norm."""
+    x = _typed(input, dtype)
+    p = 2 if p in ("fro", None) else p
+    if p == float("inf"):
+        return amax(x.abs(), () if dim is None else dim, keepdim)
+    if p == -float("inf"):
+        return amin(x.abs(), () if dim is None else dim, keepdim)
+    if p == 0:
+        return sum((x != 0).to(x.dtype), dim, keepdim)
+    if p == 1:
+        return sum(x.abs(), dim, keepdim)
+    return Norm.apply(x, float(p), _axes(x, dim), keepdim)
+
+
+class Norm(Operation):
+    @staticmethod
+    def forward(ctx, x, p, axes, keepdim):
+        y = (np.abs(x) ** p).sum(axis=axes, keepdims=True) ** (1 / p) if p != 2 else np.sqrt(
+            np.square(x).sum(axis=axes, keepdims=True)
+        )
+        y = y.astype(x.dtype, copy=False)
+        ctx.saved, ctx.p, ctx.axes, ctx.keepdim = (x, y), p, axes, keepdim
+        return y if keepdim else y.squeeze(axes) if axes is not None else y.reshape(())
+
+    @staticmethod
+    def backward(ctx, dy):
+        # d|x|_p / dx = x |x|^(p-2) / |x|_p^(p-1), and 0 where the norm is 0
+        x, y = ctx.saved
+        dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
+        with np.errstate(all="ignore"):
+            slope = x / y if ctx.p == 2 else x * np.abs(x) ** (ctx.p - 2) / y ** (ctx.p - 1)
+        return np.where(y == 0, 0, dy * slope).astype(x.dtype), None, None, None
+
+
+@both
+def all(input, dim=None, keepdim=False):
+    """True where every element is true. See torch.all."""
+    return Tensor._wrap(np.asarray(np.all(input._a, axis=_axes(input, dim), keepdims=keepdim)))
+
+
+@both
+def any(input, dim=None, keepdim=False):
+    """True where some element is true. See torch.any."""
+    return Tensor._wrap(np.asarray(np.any(input._a, axis=_axes(input, dim), keepdims=keepdim)))
+
+
+@both
+def count_nonzero(input, dim=None):
+    """How many elements are not zero. See torch.count_nonzero."""
+    return Tensor._wrap(np.asarray(np.count_nonzero(input._a, axis=_axes(input, dim)), np.int64))
+
+
+@both
+def bincount(input, weights=None, minlength=0):
+    """How often each non-negative integer occurs. See torch.bincount."""
+    return Tensor._wrap(np.bincount(input._a, None if weights is None else weights._a, minlength))
+
+
+@function
+def histc(input, bins=100, min=0, max=0):
+    """A histogram with equal bins. See torch.histc."""
+    low, high = (input._a.min(), input._a.max()) if min == max == 0 else (min, max)
+    return Tensor._wrap(np.histogram(input._a, bins, (low, high))[0].astype(input._a.dtype))
+
+
+@both
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """The distinct elements, in order. See torch.unique."""
+    result = np.unique(input._a, return_inverse=return_inverse, return_counts=return_counts, axis=dim)
+    return tuple(map(Tensor._wrap, result)) if isinstance(result, tuple) else Tensor._wrap(result)
+
+
+@function
+def cov(input, *, correction=1):
+    """The covariance matrix of variables in rows; no gradient. See torch.cov."""
+    return Tensor._wrap(np.asarray(np.cov(input._a, ddof=correction), input._a.dtype))
+
+
+@function
+def corrcoef(input):
+    """Correlation coefficients of variables in rows; no gradient. See torch.corrcoef."""
+    return Tensor._wrap(np.asarray(np.corrcoef(input._a), input._a.dtype))
+
+
+alias("nanmean", lambda input, dim=None, keepdim=False: nansum(input, dim, keepdim) / (~input.isnan()).sum(dim, keepdim))

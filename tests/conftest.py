@@ -1,0 +1,38 @@
+"""Every test starts from the same state, and the end of a run says what was checked."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import harness
+
+
+@pytest.fixture(params=harness.isas())
+def every_isa(request):
+    """Runs a test once per instruction set."""
+    harness._cnn.set_isa(request.param)
+    yield request.param
+    harness._cnn.set_isa(None)
+
+
+@pytest.fixture(autouse=True)
+def fresh_seed():
+    import cnn
+
+    if hasattr(cnn, "manual_seed"):
+        cnn.manual_seed(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = harness.COUNTS
+    if not counts:
+        return
+    terminalreporter.section("what was checked")
+    terminalreporter.write_line(
+        f"gradient checks: {counts['gradient']} (worst relative error {harness.WORST['gradient']:.1e}); "
+        f"exact integer cases: {counts['exact']}; compared with torch: {counts['torch']}; "
+        f"memory layouts: {counts['memory']}; thread counts: {counts['threads']}"
+    )
