@@ -67,12 +67,12 @@ def check_gradients(f, *arrays, eps=1e-6, seed=0, tolerance=None):
     tensors = as_tensors([a.copy() if isinstance(a, np.ndarray) else a for a in arrays])
     outs = _outputs(f(*tensors))
     assert outs, "f returned no floating-point tensor"
-    weights = [random.standard_normal(o._a.shape) for o in outs]  # a gradient that is not uniform
+    weights = [np.asarray(random.standard_normal(o._a.shape)) for o in outs]  # a gradient that is not uniform
     cnn.autograd.backward(outs, [Tensor._wrap(w) for w in weights])
     directions = {i: random.standard_normal(arrays[i].shape) for i in floating}
 
     def value(step):
-        moved = [a + step * directions[i] if i in directions else a for i, a in enumerate(arrays)]
+        moved = [np.asarray(a + step * directions[i]) if i in directions else a for i, a in enumerate(arrays)]
         with cnn.no_grad():
             results = _outputs(f(*as_tensors(moved, requires_grad=False)))
         return sum(float((w * o._a).sum()) for w, o in zip(weights, results, strict=True))

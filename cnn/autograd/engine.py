@@ -29,6 +29,8 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
 
     def send(edge, gradient):
         target, output = edge
+        if not isinstance(gradient, np.ndarray):
+            gradient = np.asarray(gradient)  # NumPy turns 0-d results into scalars
         if isinstance(target, Node):
             slots = waiting.get(target)
             if slots is None:
