@@ -6,4 +6,8 @@ RuntimeError for wrong shapes and types, where Python users expect the other.
 
 from cnn._cnn import DTypeError, ShapeError
 
-__all__ = ["DTypeError", "ShapeError"]
+__all__ = ["CheckpointError", "DTypeError", "ShapeError"]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written or read: the message names the file, what was expected and what came."""

@@ -39,7 +39,8 @@ VALUES = {
 def test_reads_what_python_writes(name, protocol):
     value = VALUES[name]
     got = load_pickle(pickle.dumps(value, protocol), ALLOWED)
-    assert got == value and type(got) is type(value)
+    assert got == value
+    assert type(got) is type(value)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -58,7 +59,8 @@ def test_reads_numpy_arrays(protocol):
         np.testing.assert_array_equal(array, expected)
         assert array.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
         assert array.flags.writeable
-    assert got[-1] == np.float32(1.5) and got[-1].dtype == np.float32
+    assert got[-1] == np.float32(1.5)
+    assert got[-1].dtype == np.float32
 
 
 def test_shared_values_stay_shared():
@@ -80,8 +82,10 @@ def python2_batch():
 
 def test_reads_a_python_2_cifar_batch():
     batch = load_pickle(python2_batch(), NUMPY_ARRAYS, encoding="bytes")
-    assert batch[b"labels"] == [6, 9] and batch[b"batch_label"] == b"training batch 1 of 5"
-    assert batch[b"data"].shape == (2, 3072) and batch[b"data"].dtype == np.uint8
+    assert batch[b"labels"] == [6, 9]
+    assert batch[b"batch_label"] == b"training batch 1 of 5"
+    assert batch[b"data"].shape == (2, 3072)
+    assert batch[b"data"].dtype == np.uint8
     assert batch[b"data"].tobytes() == bytes(range(256)) * 24
     assert load_pickle(python2_batch(), NUMPY_ARRAYS, encoding="latin1")["labels"] == [6, 9]
 
@@ -151,8 +155,12 @@ HOSTILE = {
     "memory: one list doubled": b"\x80\x04](K\x01" + b"2" * 8_000_000 + b"e.",
     "object array": array_with_state(b"(K\x01K\x01\x85cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R\x89](K\x01et"),
     "structured dtype": array_with_state(b"(K\x01K\x01\x85cnumpy\ndtype\nU\x02V8K\x00K\x01\x87R\x89U\x08abcdefght"),
-    "array larger than its bytes": array_with_state(b"(K\x01K\x09\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89U\x08abcdefght"),
-    "array of negative size": array_with_state(b"(K\x01J\xff\xff\xff\xff\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89U\x08abcdefght"),
+    "array larger than its bytes": array_with_state(
+        b"(K\x01K\x09\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89U\x08abcdefght"
+    ),
+    "array of negative size": array_with_state(
+        b"(K\x01J\xff\xff\xff\xff\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89U\x08abcdefght"
+    ),
     "array of 2^64 + 8 bytes": array_with_state(
         b"(K\x01\x8a\x09\x08\x00\x00\x00\x00\x00\x00\x00\x01\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89U\x08abcdefght"
     ),
@@ -238,4 +246,5 @@ def test_mutated_pickles_never_do_more_than_fail():
             load_pickle(data, ALLOWED, encoding="bytes")
         except UnsafePickleError:
             refused += 1
-    assert count > 1000 and refused > count // 3
+    assert count > 1000
+    assert refused > count // 3

@@ -5,6 +5,8 @@ import numpy as np
 from cnn import _cnn
 from cnn.autograd.function import Operation
 
+from .module import Module
+
 
 class Relu(Operation):
     @staticmethod
@@ -33,3 +35,17 @@ def relu(input, inplace=False):
 def relu_(input):
     """relu in place."""
     return Relu.apply_(input)
+
+
+class ReLU(Module):
+    """max(x, 0), element by element: input and output have the same shape."""
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input):
+        return relu(input, self.inplace)
+
+    def extra_repr(self):
+        return "inplace=True" if self.inplace else ""

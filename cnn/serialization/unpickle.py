@@ -1,16 +1,16 @@
 """Reads a pickle without ever running anything that the file names.
 
-Python's own ``pickle.load`` imports and calls whatever the file asks for. This interpreter reads the same opcodes, but a name in the
-file means something only if the caller listed it: ``allowed`` maps the exact pair (module, name) to the object that stands for it. Nothing
-is imported, looked up or called by name.
+Python's own ``pickle.load`` imports and calls whatever the file asks for. This interpreter reads the same opcodes, but
+a name in the file means something only if the caller listed it: ``allowed`` maps the exact pair (module, name) to the
+object that stands for it. Nothing is imported, looked up or called by name.
 
     load_pickle(data, NUMPY_ARRAYS, encoding="bytes")       # a Python 2 pickle with NumPy arrays, such as a CIFAR batch
 
-What a file may cost is bounded too: memory by a budget that grows with the file's own size, nesting by a cap, dictionary keys by a size,
-so that a small file cannot fill the machine or make hashing endless.
+What a file may cost is bounded too: memory by a budget that grows with the file's own size, nesting by a cap,
+dictionary keys by a size, so that a small file cannot fill the machine or make hashing endless.
 
-Format: the comments in CPython's Lib/pickletools.py. Opcodes of protocols 2 to 5 that are written for data are known; the text opcodes of
-protocol 0, extension registries and out-of-band buffers are refused.
+Format: the comments in CPython's Lib/pickletools.py. Opcodes of protocols 2 to 5 that are written for data are known;
+the text opcodes of protocol 0, extension registries and out-of-band buffers are refused.
 """
 
 import math
@@ -31,7 +31,9 @@ class UnsafePickleError(pickle.UnpicklingError, RuntimeError):
 
 
 class Callable:
-    """A listed name that the file may call. Wrapped, so that REDUCE can tell it from data that merely happens to be callable."""
+    """A listed name that the file may call. Wrapped, so that REDUCE can tell it from data that merely happens to be
+    callable.
+    """
 
     __slots__ = ("function", "name")
 
@@ -72,7 +74,9 @@ def checked_shape(shape, itemsize, size):
     if not isinstance(shape, tuple) or any(type(n) is not int or n < 0 for n in shape) or len(shape) > 32:
         raise UnsafePickleError(f"NumPy array with the shape {shape!r}")
     if math.prod(shape) * itemsize != size:
-        raise UnsafePickleError(f"NumPy array of shape {shape} needs {math.prod(shape) * itemsize} bytes, the file holds {size}")
+        raise UnsafePickleError(
+            f"NumPy array of shape {shape} needs {math.prod(shape) * itemsize} bytes, the file holds {size}"
+        )
 
 
 def set_array_state(array, state):
@@ -133,7 +137,9 @@ NUMPY_ARRAYS = {
 
 
 def check_key(key):
-    """A dictionary key or set member: a plain value or a small tuple of them. Hashing shared nested tuples could take for ever."""
+    """A dictionary key or set member: a plain value or a small tuple of them. Hashing shared nested tuples could take
+    for ever.
+    """
     left = MAX_KEY
     waiting = [key]
     while waiting:
@@ -171,7 +177,9 @@ class Unpickler:
         try:
             value = self.allowed[module, name]
         except KeyError:
-            raise UnsafePickleError(f"it asks for {module}.{name}, which is not on the list of names that may be read") from None
+            raise UnsafePickleError(
+                f"it asks for {module}.{name}, which is not on the list of names that may be read"
+            ) from None
         return Callable(value, f"{module}.{name}") if callable(value) else value
 
     def call(self, function, args):
@@ -216,7 +224,9 @@ class Unpickler:
         except (UnsafePickleError, MemoryError):
             raise
         except (IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
-            raise UnsafePickleError(f"the pickle is damaged at byte {self.position} of {len(self.data)}: {error}") from error
+            raise UnsafePickleError(
+                f"the pickle is damaged at byte {self.position} of {len(self.data)}: {error}"
+            ) from error
 
     def charge(self, cost):
         self.budget -= cost
@@ -255,7 +265,9 @@ class Unpickler:
 
     def pop(self):
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise UnsafePickleError(f"the pickle is damaged at byte {self.position}: it takes a value that is not there")
+            raise UnsafePickleError(
+                f"the pickle is damaged at byte {self.position}: it takes a value that is not there"
+            )
         return self.stack.pop()
 
     def top(self):
@@ -528,13 +540,15 @@ def load_pickle(data, allowed, persistent_load=None, encoding="ASCII"):
 
     Args:
         data: bytes, or a file that gives bytes.
-        allowed: {(module, name): object}. A callable may be called by the file with arguments of the file's choice, so list only
+        allowed: {(module, name): object}. A callable may be called by the file with arguments of the file's choice, so
+        list only
             functions that check theirs; anything else is used as a value.
         persistent_load: called with the ids of data outside the pickle.
         encoding: of strings that Python 2 wrote; ``"bytes"`` leaves them as bytes.
 
     Raises:
-        UnsafePickleError: for anything that is not listed, or damaged. Nothing else, whatever the bytes are, save MemoryError.
+        UnsafePickleError: for anything that is not listed, or damaged. Nothing else, whatever the bytes are, save
+        MemoryError.
     """
     if hasattr(data, "read"):
         data = data.read()
