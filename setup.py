@@ -59,7 +59,7 @@ class Build(build_ext):
         macros = [("CNN_X86", "1")] if X86 else []
         jobs = [(s, "", macros, [*COMMON, "-ffp-contract=off"]) for s in extension.sources]
         extension.extra_objects += self.compile_all(jobs, extension.include_dirs)
-        extension.sources = []
+        extension.sources, extension.depends = [], extension.extra_objects  # linked again if any object is newer
         super().build_extension(extension)
 
     def compile_all(self, jobs, include_dirs=()):
