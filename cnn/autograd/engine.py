@@ -5,6 +5,7 @@ from sys import getrefcount
 
 import numpy as np
 
+from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
@@ -87,9 +88,9 @@ def add_to_slot(slots, index, gradient):
     held = slots[index]
     slots[index] = None
     if getrefcount(held) == 2 and held.base is None and held.flags.writeable:
-        slots[index] = np.add(held, gradient, out=held)
+        slots[index] = _cnn.add_(held, gradient)
     else:
-        slots[index] = np.add(held, gradient)
+        slots[index] = _cnn.add(held, gradient)
 
 
 def accumulate(leaf, slots):

@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
@@ -72,16 +73,12 @@ class Add(Operation):
     @staticmethod
     def forward(ctx, a, b, alpha):
         ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
-        if alpha != 1:
-            b = b * alpha
-        return np.add(a, b)
+        return _cnn.add(a, b) if alpha == 1 else _cnn.add(a, b, alpha)
 
     @staticmethod
     def forward_(ctx, a, b, alpha):
         ctx.shapes, ctx.alpha = (a.shape, _shape(b)), alpha
-        if alpha != 1:
-            b = b * alpha
-        return _into(np.add, a, b)
+        return _into(_cnn.add_, a, b) if alpha == 1 else _into(_cnn.add_, a, b, alpha)
 
     @staticmethod
     def backward(ctx, dy):
@@ -89,25 +86,25 @@ class Add(Operation):
         db = None
         if ctx.needs[1]:
             db = sum_to_shape(dy, b)
-            db = db if ctx.alpha == 1 else db * ctx.alpha
+            db = db if ctx.alpha == 1 else _cnn.mul(db, ctx.alpha)
         return sum_to_shape(dy, a) if ctx.needs[0] else None, db, None
 
 
-def _into(ufunc, a, b):
-    """a = ufunc(a, b), refusing what torch refuses."""
+def _into(operation, a, b, *options):
+    """operation(a, b), which works in a, refusing what torch refuses."""
     if np.broadcast_shapes(a.shape, _shape(b)) != a.shape:
         raise ShapeError(
             f"output with shape {list(a.shape)} doesn't match the broadcast shape "
             f"{list(np.broadcast_shapes(a.shape, _shape(b)))}"
         )
-    return ufunc(a, b, out=a, casting="same_kind")
+    return operation(a, b, *options)
 
 
 class Sub(Operation):
     @staticmethod
     def forward(ctx, a, b, alpha):
         ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
-        return np.subtract(a, b if alpha == 1 else b * alpha)
+        return _cnn.sub(a, b if alpha == 1 else _cnn.mul(b, alpha))
 
     @staticmethod
     def backward(ctx, dy):
@@ -123,14 +120,14 @@ class Mul(Operation):
     @staticmethod
     def forward(ctx, a, b):
         ctx.saved = (a, b)
-        return np.multiply(a, b)
+        return _cnn.mul(a, b)
 
     @staticmethod
     def backward(ctx, dy):
         a, b = ctx.saved
         return (
-            sum_to_shape(dy * b, _shape(a)) if ctx.needs[0] else None,
-            sum_to_shape(dy * a, _shape(b)) if ctx.needs[1] else None,
+            sum_to_shape(_cnn.mul(dy, b), _shape(a)) if ctx.needs[0] else None,
+            sum_to_shape(_cnn.mul(dy, a), _shape(b)) if ctx.needs[1] else None,
         )
 
 

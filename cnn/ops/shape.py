@@ -4,7 +4,7 @@ import builtins
 
 import numpy as np
 
-from cnn import types
+from cnn import _cnn, types
 from cnn.autograd.function import Operation
 from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor, dim_range_message
@@ -172,11 +172,13 @@ class Cat(Operation):
     @staticmethod
     def forward(ctx, dim, *arrays):
         ctx.dim, ctx.sizes = dim, [a.shape[dim] for a in arrays]
-        return np.concatenate(arrays, axis=dim)
+        return _cnn.cat(arrays, dim)
 
     @staticmethod
     def backward(ctx, dy):
-        return None, *np.split(dy, np.cumsum(ctx.sizes)[:-1], axis=ctx.dim)
+        if ctx.dim == 0 or dy.dtype.char not in "fd":
+            return None, *np.split(dy, np.cumsum(ctx.sizes)[:-1], axis=ctx.dim)
+        return None, *_cnn.split(dy, ctx.sizes, ctx.dim)
 
 
 class Stack(Operation):

@@ -8,7 +8,16 @@ PyObject *ShapeError, *DTypeError;
 #define FUNCTIONS(F)                                                                                                   \
     F(relu_forward, "(x) -> y")                                                                                        \
     F(relu_forward_, "(x) -> x, changed in place")                                                                     \
-    F(relu_backward, "(dy, y) -> dx")
+    F(relu_backward, "(dy, y) -> dx")                                                                                  \
+    F(add, "(a, b[, alpha]) -> a + alpha * b")                                                                         \
+    F(add_, "(a, b[, alpha]) -> a, with alpha * b added in place")                                                     \
+    F(sub, "(a, b) -> a - b")                                                                                          \
+    F(sub_, "(a, b) -> a, with b subtracted in place")                                                                 \
+    F(mul, "(a, b) -> a * b")                                                                                          \
+    F(mul_, "(a, b) -> a, multiplied by b in place")                                                                   \
+    F(copy_order, "(x, channels_last) -> x, or a copy, in that memory order")                                          \
+    F(cat, "(arrays, dim) -> the arrays joined along dim")                                                             \
+    F(split, "(x, sizes, dim) -> list of copies, cut along dim")
 
 #define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
 FUNCTIONS(F)

@@ -10,7 +10,14 @@
 
 #define KERNELS(K)                                                                                                     \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
-    K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))
+    K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
+    K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \
+    K(add_scaled, (const real *a, const real *b, real *y, ptrdiff_t n, double s))                                      \
+    K(subtract, (const real *a, const real *b, real *y, ptrdiff_t n))                                                  \
+    K(multiply, (const real *a, const real *b, real *y, ptrdiff_t n))                                                  \
+    K(scale, (const real *a, real *y, ptrdiff_t n, double s))                                                          \
+    K(transpose, (const real *x, real *y, ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns))                         \
+    K(copy_rows, (const real *x, ptrdiff_t x_stride, real *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t length))
 
 struct kernels {
 #define K(name, arguments) void(*name) arguments;

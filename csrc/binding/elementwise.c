@@ -1,0 +1,161 @@
+/* elementwise: add, sub, mul and their in-place forms. See csrc/kernels/elementwise.c.
+ *
+ * Two arrays of one real type, one shape and a dense memory order go through our kernels, and so does an array times a
+ * number. Everything else (other types, broadcasting, odd strides) is NumPy's own operator: the value is the same.
+ */
+#include "binding.h"
+
+typedef PyObject *numpy_operator(PyObject *, PyObject *);
+
+static int is_dense_real(PyObject *object)
+{
+    if (!PyArray_Check(object)) {
+        return 0;
+    }
+    PyArrayObject *x = (PyArrayObject *)object;
+    int type = PyArray_TYPE(x);
+    return (type == NPY_FLOAT || type == NPY_DOUBLE) && PyArray_ISALIGNED(x) && PyArray_ISNOTSWAPPED(x) &&
+           (PyArray_IS_C_CONTIGUOUS(x) || is_channels_last(x));
+}
+
+/* b in a's memory order (new reference), or NULL without an exception where NumPy should do it, or with one. */
+static PyArrayObject *partner(PyObject *a, PyObject *b)
+{
+    if (!is_dense_real(a) || !is_dense_real(b) || PyArray_TYPE((PyArrayObject *)a) != PyArray_TYPE((PyArrayObject *)b) ||
+        !PyArray_SAMESHAPE((PyArrayObject *)a, (PyArrayObject *)b)) {
+        return NULL;
+    }
+    return array_arg_like(b, "elementwise", "other", (PyArrayObject *)a);
+}
+
+/* Dense arrays that share memory, but not element for element: x[1:] += x[:-1]. NumPy makes the copy this needs. */
+static int overlap_shifted(PyArrayObject *a, PyArrayObject *b)
+{
+    const char *pa = PyArray_DATA(a), *pb = PyArray_DATA(b);
+    return pa != pb && pa < pb + PyArray_NBYTES(b) && pb < pa + PyArray_NBYTES(a);
+}
+
+/* An array in any case: NumPy's operators turn 0-d results into scalars. */
+static PyObject *as_array(PyObject *result)
+{
+    if (result == NULL || PyArray_Check(result)) {
+        return result;
+    }
+    PyObject *array = PyArray_FromAny(result, NULL, 0, 0, 0, NULL);
+    Py_DECREF(result);
+    return array;
+}
+
+static void run(char operation, PyArrayObject *a, PyArrayObject *b, PyArrayObject *y, double alpha)
+{
+    const struct kernels *k = kernels_of(a);
+    const void *pa = PyArray_DATA(a), *pb = PyArray_DATA(b);
+    void *py = PyArray_DATA(y);
+    ptrdiff_t n = PyArray_SIZE(a);
+    switch (operation) {
+    case '+': alpha == 1 ? k->add(pa, pb, py, n) : k->add_scaled(pa, pb, py, n, alpha); break;
+    case '-': k->subtract(pa, pb, py, n); break;
+    case '*': k->multiply(pa, pb, py, n); break;
+    }
+}
+
+/* y = a op b; in place if y is to be a. */
+static PyObject *binary(char operation, PyObject *a, PyObject *b, double alpha, int in_place, numpy_operator *numpy)
+{
+    PyArrayObject *other = partner(a, b), *y = NULL;
+    PyArrayObject *target = (PyArrayObject *)a;
+    if (other == NULL || (in_place && (!PyArray_ISWRITEABLE(target) || overlap_shifted(target, other)))) {
+        Py_XDECREF(other);
+        return PyErr_Occurred() ? NULL : as_array(numpy(a, b));
+    }
+    y = in_place ? (PyArrayObject *)Py_NewRef(a) : array_new_like((PyArrayObject *)a);
+    if (y != NULL) {
+        PyThreadState *state = kernel_enter((double)PyArray_SIZE(y));
+        run(operation, (PyArrayObject *)a, other, y, alpha);
+        if (kernel_leave(state) < 0) {
+            Py_CLEAR(y);
+        }
+    }
+    Py_DECREF(other);
+    return (PyObject *)y;
+}
+
+/* a + alpha b where our kernel does not apply: alpha b first, so that it is NumPy's type rules for both steps. */
+static PyObject *add_with_alpha(PyObject *const *args, Py_ssize_t nargs, int in_place, numpy_operator *numpy)
+{
+    double alpha = 1;
+    const char *name = in_place ? "add_" : "add";
+    if (nargs != 3) {
+        return check_nargs(name, nargs, 2) < 0 ? NULL : binary('+', args[0], args[1], 1, in_place, numpy);
+    }
+    if (parse_double(args[2], name, "alpha", &alpha) < 0) {
+        return NULL;
+    }
+    PyArrayObject *fits = partner(args[0], args[1]);
+    if (fits != NULL || PyErr_Occurred()) {
+        PyObject *y = fits != NULL ? binary('+', args[0], (PyObject *)fits, alpha, in_place, numpy) : NULL;
+        Py_XDECREF(fits);
+        return y;
+    }
+    PyObject *scaled = PyNumber_Multiply(args[1], args[2]);
+    PyObject *y = scaled != NULL ? as_array(numpy(args[0], scaled)) : NULL;
+    Py_XDECREF(scaled);
+    return y;
+}
+
+PyObject *py_add(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return add_with_alpha(args, nargs, 0, PyNumber_Add);
+}
+
+PyObject *py_add_(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return add_with_alpha(args, nargs, 1, PyNumber_InPlaceAdd);
+}
+
+PyObject *py_sub(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return check_nargs("sub", nargs, 2) < 0 ? NULL : binary('-', args[0], args[1], 1, 0, PyNumber_Subtract);
+}
+
+PyObject *py_sub_(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return check_nargs("sub_", nargs, 2) < 0 ? NULL : binary('-', args[0], args[1], 1, 1, PyNumber_InPlaceSubtract);
+}
+
+/* y = s x, for a Python number s. */
+static PyObject *scaled(PyArrayObject *x, PyObject *number, int in_place)
+{
+    double s = PyFloat_AsDouble(number);
+    if (s == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    PyArrayObject *y = in_place ? (PyArrayObject *)Py_NewRef(x) : array_new_like(x);
+    if (y != NULL) {
+        PyThreadState *state = kernel_enter((double)PyArray_SIZE(y));
+        kernels_of(x)->scale(PyArray_DATA(x), PyArray_DATA(y), PyArray_SIZE(x), s);
+        if (kernel_leave(state) < 0) {
+            Py_CLEAR(y);
+        }
+    }
+    return (PyObject *)y;
+}
+
+static PyObject *multiply(PyObject *const *args, int in_place, numpy_operator *numpy)
+{
+    int is_number = PyFloat_CheckExact(args[1]) || PyLong_CheckExact(args[1]);
+    if (is_number && is_dense_real(args[0]) && !(in_place && !PyArray_ISWRITEABLE((PyArrayObject *)args[0]))) {
+        return scaled((PyArrayObject *)args[0], args[1], in_place);
+    }
+    return binary('*', args[0], args[1], 1, in_place, numpy);
+}
+
+PyObject *py_mul(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return check_nargs("mul", nargs, 2) < 0 ? NULL : multiply(args, 0, PyNumber_Multiply);
+}
+
+PyObject *py_mul_(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    return check_nargs("mul_", nargs, 2) < 0 ? NULL : multiply(args, 1, PyNumber_InPlaceMultiply);
+}
