@@ -7,24 +7,24 @@
     loss = nn.functional.cross_entropy(net(cnn.randn(4, 3, 32, 32)), cnn.tensor([3, 1, 4, 1]))
     loss.backward()
 
-`python -m cnn script.py` runs a PyTorch script on it, unchanged.
+`python -m cnn script.py` runs a PyTorch script on it, unchanged. Everything below is attached here, so that after
+`import cnn` scripts may reach for cnn.nn, cnn.optim, cnn.utils.data and so on without importing them.
 """
 
-from cnn.version import __version__
+# The order matters: Tensor, then what computes on it, then what is built from that.
+from math import e, inf, nan, pi
 
-from cnn import types
+from cnn import types, version
 from cnn.types import *  # noqa: F403
+from cnn.version import __version__
 from cnn.tensor import Tensor, is_tensor  # isort: skip
 from cnn import autograd, errors, ops  # isort: skip
-from cnn.autograd import (
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    no_grad,
-    set_grad_enabled,
-)
+from cnn.amp import GradScaler, autocast
+from cnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from cnn.ops.linear_algebra import linalg
 from cnn.printing import set_printoptions
+from cnn.settings import *  # noqa: F403
 
 globals().update(ops.FUNCTIONS)
 
-from cnn import nn, utils  # isort: skip  # noqa: E402
+from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn, onnx, testing, utils, xpu  # isort: skip  # noqa: E402

@@ -34,7 +34,6 @@ class _Formatter:
             return
         finite = values[np.isfinite(values) & (values != 0)]
         if finite.size == 0:
-            self.width = max([self.width, *[len(self._plain(v)) for v in values.tolist()]])
             return
         size = np.abs(finite.astype(np.float64))
         smallest, largest = size.min(), size.max()
@@ -43,9 +42,8 @@ class _Formatter:
         self.scientific = wide or (not self.integers_only and smallest < 1.0e-4)
         if _options["sci_mode"] is not None:
             self.scientific = _options["sci_mode"]
-        # zeros do not count for the width; infinities and NaN do
-        shown = values[~((values == 0) & np.isfinite(values))]
-        self.width = max([1, *[len(self._plain(v)) for v in shown.tolist()]])
+        # zeros, infinities and NaN do not count for the width
+        self.width = max(len(self._plain(v)) for v in finite.tolist())
 
     def _plain(self, value):
         if not self.floating:

@@ -23,10 +23,8 @@ class Matmul(Operation):
         a, b = ctx.saved
         a2 = a[None, :] if a.ndim == 1 else a
         b2 = b[:, None] if b.ndim == 1 else b
-        if a.ndim == 1:
-            dy = np.expand_dims(dy, -2)
-        if b.ndim == 1:
-            dy = np.expand_dims(dy, -1)
+        batch = dy.shape[: dy.ndim - (a.ndim > 1) - (b.ndim > 1)]
+        dy = dy.reshape(*batch, a2.shape[-2], b2.shape[-1])
         da = db = None
         if ctx.needs[0]:
             da = sum_to_shape(_product(dy, b2.swapaxes(-1, -2)), a2.shape).reshape(a.shape)

@@ -255,7 +255,7 @@ class Fill(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        return None, dy.sum().reshape(ctx.shape) if ctx.needs[1] else None
+        return np.zeros_like(dy), dy.sum().reshape(ctx.shape) if ctx.needs[1] else None
 
 
 @method()

@@ -871,7 +871,7 @@ class CopyInto(Operation):
     def backward(ctx, dy):
         from .arithmetic import sum_to_shape
 
-        return None, sum_to_shape(dy, ctx.shape).astype(ctx.kind, copy=False)
+        return np.zeros_like(dy), sum_to_shape(dy, ctx.shape).astype(ctx.kind, copy=False)
 
     def name(self):
         return "CopyBackwards"

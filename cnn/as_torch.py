@@ -1,0 +1,99 @@
+"""`import cnn.as_torch` lets a program import `torch` and `torchvision` and get cnn.
+
+    import cnn.as_torch
+    import torch                       # is cnn
+    from torchvision import datasets   # is cnn.vision.datasets
+
+A real torch that is already imported is never displaced: that is an ImportError. `python -m cnn script.py` does this
+before it runs the script.
+"""
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+
+import cnn
+
+# Where torch keeps a name in another module than cnn does.
+_RENAMED = {
+    "torch": "cnn",
+    "torch._utils": "cnn.utils",
+    "torch.functional": "cnn.nn.functional",
+    "torch.nn.modules": "cnn.nn",
+    "torch.nn.modules.activation": "cnn.nn",
+    "torch.nn.modules.batchnorm": "cnn.nn",
+    "torch.nn.modules.container": "cnn.nn",
+    "torch.nn.modules.conv": "cnn.nn",
+    "torch.nn.modules.dropout": "cnn.nn",
+    "torch.nn.modules.linear": "cnn.nn",
+    "torch.nn.modules.loss": "cnn.nn",
+    "torch.nn.modules.module": "cnn.nn",
+    "torch.nn.modules.pooling": "cnn.nn",
+    "torch.nn.modules.utils": "cnn.nn",
+    "torch.utils.data.dataloader": "cnn.utils.data",
+    "torch.utils.data.dataset": "cnn.utils.data",
+    "torch.utils.data.sampler": "cnn.utils.data",
+    "torch._tensor": "cnn.tensor",
+    "torch.serialization": "cnn.serialization",
+    "torch.types": "cnn.types",
+    "torch.cuda.amp": "cnn.amp",
+    "torchvision": "cnn.vision",
+}
+
+
+def _ours(name):
+    """The name of cnn's module for a torch name, or None if the name is not torch's."""
+    if name in _RENAMED:
+        return _RENAMED[name]
+    for root, ours in (("torch", "cnn"), ("torchvision", "cnn.vision")):
+        if name.startswith(root + "."):
+            return ours + name[len(root) :]
+    return None
+
+
+class _Loader(importlib.abc.Loader):
+    """Hands out the module that is already there, with its own identity."""
+
+    def __init__(self, ours):
+        self.ours = ours
+
+    def create_module(self, spec):
+        module = importlib.import_module(self.ours)
+        self.identity = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        module.__spec__ = self.identity
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        ours = _ours(name)
+        if ours is None:
+            return None
+        try:
+            importlib.import_module(ours)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (ours + ".").startswith(error.name + "."):
+                raise
+            raise ModuleNotFoundError(f"cnn has no '{name}': this part of PyTorch is not provided", name=name) from None
+        return importlib.util.spec_from_loader(name, _Loader(ours))
+
+
+def install():
+    """Register the names; safe to call again."""
+    for name in ("torch", "torchvision"):
+        present = sys.modules.get(name)
+        if present is not None and present not in (cnn, sys.modules.get("cnn.vision")):
+            raise ImportError(
+                f"cnn.as_torch: the real {name} is already imported and is not displaced. "
+                "Import cnn.as_torch first, or run the script with: python -m cnn script.py"
+            )
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    sys.modules["torch"] = cnn
+    sys.modules["torchvision"] = importlib.import_module("cnn.vision")
+
+
+install()

@@ -1,0 +1,15 @@
+"""There is no XPU. See torch.xpu."""
+
+
+def is_available():
+    """False."""
+    return False
+
+
+def device_count():
+    """0."""
+    return 0
+
+
+def synchronize(device=None):
+    """Nothing to wait for."""
