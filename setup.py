@@ -5,6 +5,7 @@ these builds when the module is imported. Everything else is compiled once. Obje
 headers are kept. CNN_WERROR=1 turns warnings into errors (CI does); CNN_CFLAGS adds flags (sanitizers).
 """
 
+import hashlib
 import os
 import platform
 import shlex
@@ -62,12 +63,17 @@ class Build(build_ext):
         extension.sources, extension.depends = [], extension.extra_objects  # linked again if any object is newer
         super().build_extension(extension)
 
+    def objects(self):
+        """Where objects are kept between builds, editable ones too: a folder per compiler and set of flags."""
+        key = [sys.version, *getattr(self.compiler, "compiler_so", []), *COMMON]
+        return Path("build") / f"objects-{hashlib.sha256(' '.join(key).encode()).hexdigest()[:12]}"
+
     def compile_all(self, jobs, include_dirs=()):
         headers = newest_header()
 
         def compile_one(job):
             source, variant, macros, flags = job
-            folder = Path(self.build_temp) / (variant or "common")
+            folder = self.objects() / (variant or "common")
             target = folder / Path(source).with_suffix(".o")
             fresh = max(headers, Path(source).stat().st_mtime)
             if not self.force and target.exists() and target.stat().st_mtime > fresh:
