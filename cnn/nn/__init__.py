@@ -2,6 +2,7 @@
 
 from . import functional, init, parameter, utils
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .conv2d import Conv2d
 from .flatten import Flatten, Unflatten
 from .identity import Identity
 from .module import Module

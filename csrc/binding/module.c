@@ -6,6 +6,8 @@ PyObject *ShapeError, *DTypeError;
 
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
+    F(conv2d_forward, "(x, w, b or None, geometry: ten numbers) -> y")                                                 \
+    F(conv2d_backward, "(dy, x, w, geometry, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")       \
     F(relu_forward, "(x) -> y")                                                                                        \
     F(relu_forward_, "(x) -> x, changed in place")                                                                     \
     F(relu_backward, "(dy, y) -> dx")                                                                                  \

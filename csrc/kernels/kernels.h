@@ -6,9 +6,14 @@
 #ifndef CNN_KERNELS_H
 #define CNN_KERNELS_H
 
+#include "conv2d.h"
 #include "real.h"
 
 #define KERNELS(K)                                                                                                     \
+    K(conv2d_forward, (const conv2d_shape *s, const real *x, const real *w, const real *b, real *y))                   \
+    K(conv2d_backward_input, (const conv2d_shape *s, const real *dy, const real *w, real *dx))                         \
+    K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
+    K(conv2d_output_order, (const conv2d_shape *s, int *channels_last))                                                \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
     K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \

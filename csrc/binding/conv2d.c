@@ -1,0 +1,253 @@
+/* conv2d: (x, w, b or None, geometry) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See csrc/kernels/conv2d.c.
+ *
+ * The geometry is ten arguments: stride (h, w), padding (top, bottom, left, right), dilation (h, w), groups, algorithm
+ * (a number of enum conv2d_algorithm). */
+#include "../kernels/conv2d.h"
+#include "../kernels/window.h"
+#include "binding.h"
+
+enum { GEOMETRY = 10 };
+
+typedef struct {
+    ptrdiff_t SH, SW, top, bottom, left, right, DH, DW, G, algorithm;
+} geometry;
+
+static int parse_geometry(PyObject *const *args, geometry *g)
+{
+    const ptrdiff_t most = PTRDIFF_MAX;
+    return parse_size(args[0], "conv2d", "stride", 1, most, &g->SH) < 0 ||
+                   parse_size(args[1], "conv2d", "stride", 1, most, &g->SW) < 0 ||
+                   parse_size(args[2], "conv2d", "padding", 0, most, &g->top) < 0 ||
+                   parse_size(args[3], "conv2d", "padding", 0, most, &g->bottom) < 0 ||
+                   parse_size(args[4], "conv2d", "padding", 0, most, &g->left) < 0 ||
+                   parse_size(args[5], "conv2d", "padding", 0, most, &g->right) < 0 ||
+                   parse_size(args[6], "conv2d", "dilation", 1, most, &g->DH) < 0 ||
+                   parse_size(args[7], "conv2d", "dilation", 1, most, &g->DW) < 0 ||
+                   parse_size(args[8], "conv2d", "groups", 1, most, &g->G) < 0 ||
+                   parse_size(args[9], "conv2d", "algorithm", CONV2D_AUTO, CONV2D_PLAIN, &g->algorithm) < 0
+               ? -1
+               : 0;
+}
+
+static strides4 strides_of(PyArrayObject *array)
+{
+    ptrdiff_t c = PyArray_DIM(array, 1), h = PyArray_DIM(array, 2), w = PyArray_DIM(array, 3);
+    return is_channels_last(array) ? strides_channels_last(c, h, w) : strides_planes(c, h, w);
+}
+
+/* Sizes of x and w into s, once they are known to fit each other. */
+static int check_shapes(PyArrayObject *x, PyArrayObject *w, const geometry *g, conv2d_shape *s)
+{
+    char got[256], weight[256];
+    shape_text(x, got, sizeof got);
+    shape_text(w, weight, sizeof weight);
+    if (PyArray_TYPE(x) != PyArray_TYPE(w)) {
+        PyErr_Format(DTypeError,
+                     "conv2d: input and weight must have the same dtype, got input %S and weight %S: convert the input "
+                     "with %s, or the layer",
+                     PyArray_DESCR(x), PyArray_DESCR(w), PyArray_TYPE(w) == NPY_FLOAT ? ".float()" : ".double()");
+        return -1;
+    }
+    *s = (conv2d_shape){
+        .N = PyArray_DIM(x, 0),
+        .C = PyArray_DIM(x, 1),
+        .H = PyArray_DIM(x, 2),
+        .W = PyArray_DIM(x, 3),
+        .OC = PyArray_DIM(w, 0),
+        .KH = PyArray_DIM(w, 2),
+        .KW = PyArray_DIM(w, 3),
+        .SH = g->SH,
+        .SW = g->SW,
+        .PH = g->top,
+        .PW = g->left,
+        .DH = g->DH,
+        .DW = g->DW,
+        .G = g->G,
+        .x = strides_of(x),
+        .algorithm = dispatch_plain() ? CONV2D_PLAIN : (enum conv2d_algorithm)g->algorithm,
+    };
+    if (s->C == 0 || s->H == 0 || s->W == 0) {
+        PyErr_Format(ShapeError, "conv2d: only the batch of input may be empty, got input of shape %s", got);
+        return -1;
+    }
+    if (s->OC == 0 || s->KH == 0 || s->KW == 0) {
+        PyErr_Format(ShapeError, "conv2d: weight must not be empty, got weight of shape %s", weight);
+        return -1;
+    }
+    if (s->OC % s->G != 0) {
+        PyErr_Format(ShapeError, "conv2d: given groups=%zd, weight must be divisible by it at dimension 0, got weight %s",
+                     s->G, weight);
+        return -1;
+    }
+    if (s->C % s->G != 0 || s->C / s->G != PyArray_DIM(w, 1)) {
+        ptrdiff_t expected;
+        if (__builtin_mul_overflow((ptrdiff_t)PyArray_DIM(w, 1), s->G, &expected)) {
+            expected = PTRDIFF_MAX;
+        }
+        PyErr_Format(ShapeError,
+                     "conv2d: given groups=%zd and weight of shape %s, expected input %s to have %zd channels, but got "
+                     "%zd channels instead",
+                     s->G, weight, got, expected, s->C);
+        return -1;
+    }
+    return 0;
+}
+
+/* One axis of the output. */
+static int output_size(ptrdiff_t size, ptrdiff_t before, ptrdiff_t after, ptrdiff_t kernel, ptrdiff_t stride,
+                       ptrdiff_t dilation, const char *axis, ptrdiff_t *outputs)
+{
+    switch (window_outputs(size, before, after, kernel, stride, dilation, 0, outputs)) {
+    case WINDOW_FITS: return 0;
+    case WINDOW_TOO_LARGE:
+        PyErr_Format(ShapeError,
+                     "conv2d: kernel size can't be greater than the padded input: kernel %s %zd with dilation %zd, input "
+                     "%s %zd with padding %zd and %zd",
+                     axis, kernel, dilation, axis, size, before, after);
+        return -1;
+    default:
+        PyErr_Format(ShapeError, "conv2d: %s is too large: input %zd with padding %zd and %zd, kernel %zd with dilation %zd",
+                     axis, size, before, after, kernel, dilation);
+        return -1;
+    }
+}
+
+static int check_geometry(PyArrayObject *x, PyArrayObject *w, const geometry *g, conv2d_shape *s)
+{
+    if (check_shapes(x, w, g, s) < 0 ||
+        output_size(s->H, g->top, g->bottom, s->KH, s->SH, s->DH, "height", &s->OH) < 0 ||
+        output_size(s->W, g->left, g->right, s->KW, s->SW, s->DW, "width", &s->OW) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+/* The bias as an array of OC values; None gives NULL and no error. */
+static int bias_arg(PyObject *object, PyArrayObject *w, PyArrayObject **b)
+{
+    *b = NULL;
+    if (object == Py_None) {
+        return 0;
+    }
+    if (!(*b = array_arg(object, "conv2d", "bias", PyArray_TYPE(w), ANY_NDIM))) {
+        return -1;
+    }
+    if (PyArray_NDIM(*b) != 1 || PyArray_DIM(*b, 0) != PyArray_DIM(w, 0)) {
+        char weight[256], got[256];
+        PyErr_Format(ShapeError,
+                     "conv2d: given weight of shape %s, expected bias to be 1-dimensional with %zd elements, got bias of "
+                     "shape %s",
+                     shape_text(w, weight, sizeof weight), PyArray_DIM(w, 0), shape_text(*b, got, sizeof got));
+        return -1;
+    }
+    return 0;
+}
+
+/* Multiplications, for kernel_enter; eight or more of them run in the time of one. */
+static double work_of(const conv2d_shape *s)
+{
+    return (double)s->N * s->OC * s->OH * s->OW * (s->C / s->G) * s->KH * s->KW / 8;
+}
+
+PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *w = NULL, *b = NULL, *y = NULL;
+    geometry g;
+    conv2d_shape s;
+    if (check_nargs("conv2d", nargs, 3 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+        !(x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) ||
+        !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || bias_arg(args[2], w, &b) < 0 ||
+        check_geometry(x, w, &g, &s) < 0) {
+        goto fail;
+    }
+    const struct kernels *kernels = kernels_of(x);
+    int channels_last;
+    kernels->conv2d_output_order(&s, &channels_last);
+    s.y = channels_last ? strides_channels_last(s.OC, s.OH, s.OW) : strides_planes(s.OC, s.OH, s.OW);
+    npy_intp dims[4] = {s.N, s.OC, s.OH, s.OW};
+    if (!(y = array_new(4, dims, PyArray_TYPE(x), channels_last ? CHANNELS_LAST : ROWS))) {
+        goto fail;
+    }
+    PyThreadState *state = kernel_enter(work_of(&s));
+    kernels->conv2d_forward(&s, PyArray_DATA(x), PyArray_DATA(w), b != NULL ? PyArray_DATA(b) : NULL, PyArray_DATA(y));
+    if (kernel_leave(state) < 0) {
+        goto fail;
+    }
+    Py_DECREF(x);
+    Py_DECREF(w);
+    Py_XDECREF(b);
+    return (PyObject *)y;
+fail:
+    Py_XDECREF(x);
+    Py_XDECREF(w);
+    Py_XDECREF(b);
+    Py_XDECREF(y);
+    return NULL;
+}
+
+/* dy as a dense array of the shape that s says. */
+static PyArrayObject *dy_arg(PyObject *object, PyArrayObject *x, conv2d_shape *s)
+{
+    PyArrayObject *dy = array_arg_dense(object, "conv2d_backward", "grad_output", PyArray_TYPE(x), 4);
+    if (dy == NULL) {
+        return NULL;
+    }
+    npy_intp *dims = PyArray_DIMS(dy);
+    if (dims[0] != s->N || dims[1] != s->OC || dims[2] != s->OH || dims[3] != s->OW) {
+        char got[256];
+        PyErr_Format(ShapeError, "conv2d_backward: grad_output must have shape (%zd, %zd, %zd, %zd), got %s", s->N, s->OC,
+                     s->OH, s->OW, shape_text(dy, got, sizeof got));
+        Py_DECREF(dy);
+        return NULL;
+    }
+    s->y = strides_of(dy);
+    return dy;
+}
+
+static void *data_or_null(PyArrayObject *array) { return array != NULL ? PyArray_DATA(array) : NULL; }
+
+static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
+
+PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *dy = NULL, *x = NULL, *w = NULL, *dx = NULL, *dw = NULL, *db = NULL;
+    PyObject *result = NULL;
+    geometry g;
+    conv2d_shape s;
+    if (check_nargs("conv2d_backward", nargs, 6 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0) {
+        return NULL;
+    }
+    int want_dx = PyObject_IsTrue(args[3 + GEOMETRY]), want_dw = PyObject_IsTrue(args[4 + GEOMETRY]),
+        want_db = PyObject_IsTrue(args[5 + GEOMETRY]);
+    if (want_dx < 0 || want_dw < 0 || want_db < 0 ||
+        !(x = array_arg_dense(args[1], "conv2d_backward", "input", ANY_REAL, 4)) ||
+        !(w = array_arg(args[2], "conv2d_backward", "weight", ANY_REAL, 4)) || check_geometry(x, w, &g, &s) < 0 ||
+        !(dy = dy_arg(args[0], x, &s))) {
+        goto done;
+    }
+    npy_intp channels[1] = {s.OC};
+    want_dw |= want_db; /* one kernel gives both */
+    if ((want_dx && !(dx = array_new_like(x))) || (want_dw && !(dw = array_new_like(w))) ||
+        (want_db && !(db = array_new(1, channels, PyArray_TYPE(w), ROWS)))) {
+        goto done;
+    }
+    const struct kernels *kernels = kernels_of(x);
+    PyThreadState *state = kernel_enter(work_of(&s));
+    if (want_dx) {
+        kernels->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), PyArray_DATA(dx));
+    }
+    if (want_dw) {
+        kernels->conv2d_backward_weight(&s, PyArray_DATA(x), PyArray_DATA(dy), PyArray_DATA(dw), data_or_null(db));
+    }
+    if (kernel_leave(state) == 0) {
+        result = PyTuple_Pack(3, object_or_none(dx), object_or_none(dw), object_or_none(db));
+    }
+done:
+    Py_XDECREF(dy);
+    Py_XDECREF(x);
+    Py_XDECREF(w);
+    Py_XDECREF(dx);
+    Py_XDECREF(dw);
+    Py_XDECREF(db);
+    return result;
+}

@@ -1,0 +1,45 @@
+/* conv2d.h: the shape of a convolution, and the layer's readings: plain, direct, Winograd. */
+#ifndef CNN_CONV2D_H
+#define CNN_CONV2D_H
+
+#include "real.h"
+
+/* Distance in memory, in elements, between neighbours along each axis of an activation. */
+typedef struct {
+    ptrdiff_t n, c, h, w;
+} strides4;
+
+enum conv2d_algorithm { CONV2D_AUTO, CONV2D_DIRECT, CONV2D_WINOGRAD, CONV2D_PRECISE, CONV2D_PLAIN };
+
+enum conv2d_pass { CONV2D_FORWARD, CONV2D_BACKWARD_INPUT, CONV2D_BACKWARD_WEIGHT };
+
+/*   x, dx (N,C,H,W)    w, dw (OC,C/G,KH,KW) contiguous    b, db (OC)    y, dy (N,OC,OH,OW)
+ *
+ * S stride, P padding at the top and on the left (what lies below and to the right follows from OH and OW),
+ * D dilation, G groups. */
+typedef struct {
+    ptrdiff_t N, C, H, W, OC, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW, G;
+    strides4 x, y; /* memory order of x and dx, and of y and dy: (N,C,H,W) or (N,H,W,C), dense */
+    enum conv2d_algorithm algorithm;
+    int relu; /* forward only: negative outputs become 0 */
+} conv2d_shape;
+
+/* The strides of a dense activation of c channels of h x w, in one order or the other. */
+static inline strides4 strides_planes(ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
+{
+    return (strides4){.n = c * h * w, .c = h * w, .h = w, .w = 1};
+}
+
+static inline strides4 strides_channels_last(ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
+{
+    return (strides4){.n = c * h * w, .c = 1, .h = w * c, .w = c};
+}
+
+#ifdef CNN_VARIANT
+/* csrc/kernels/conv2d.c: the layer as the paper states it. */
+void FN(conv2d_plain_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y);
+void FN(conv2d_plain_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx);
+void FN(conv2d_plain_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db);
+#endif
+
+#endif
