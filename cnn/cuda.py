@@ -1,4 +1,4 @@
-"""`torch.cuda`, leniently absent: everything that scripts ask is answered, the work runs on the CPU, one warning says so.
+"""`torch.cuda`, leniently absent: whatever scripts ask is answered, the work runs on the CPU, one warning says so.
 
 See https://docs.pytorch.org/docs/stable/cuda.html for what the names mean elsewhere.
 """

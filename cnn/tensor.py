@@ -16,8 +16,6 @@ from cnn.errors import ShapeError
 __all__ = ["Tensor", "is_tensor"]
 
 
-
-
 class Tensor:
     """A multi-dimensional array of one data type, which operations can trace back for gradients.
 
@@ -145,7 +143,10 @@ class Tensor:
         """Channels-last in memory because its layer chose so: users see an ordinary contiguous tensor."""
         a = self._a
         return (
-            a.ndim == 4 and self._base is None and not a.flags.c_contiguous and a.transpose(0, 2, 3, 1).flags.c_contiguous
+            a.ndim == 4
+            and self._base is None
+            and not a.flags.c_contiguous
+            and a.transpose(0, 2, 3, 1).flags.c_contiguous
         )
 
     def is_contiguous(self, memory_format=None):

@@ -11,7 +11,7 @@ def assert_close(
     actual, expected, *, allow_subclasses=True, rtol=None, atol=None, equal_nan=False, check_device=True,
     check_dtype=True, check_layout=True, check_stride=False, msg=None,
 ):  # fmt: skip
-    """AssertionError where values, shapes or types differ by more than the tolerance. See torch.testing.assert_close."""
+    """AssertionError where values, shapes or types differ. See torch.testing.assert_close."""
     if isinstance(actual, (list, tuple)) and isinstance(expected, (list, tuple)):
         if len(actual) != len(expected):
             raise AssertionError(f"The length of the sequences mismatch: {len(actual)} != {len(expected)}")

@@ -119,7 +119,9 @@ class device:
                 raise RuntimeError(f"Invalid device string: '{type}:{number}'")
             index = builtins.int(number)
         if type not in self._KINDS:
-            raise RuntimeError(f"Expected one of {', '.join(self._KINDS)} device type at start of device string: {type}")
+            raise RuntimeError(
+                f"Expected one of {', '.join(self._KINDS)} device type at start of device string: {type}"
+            )
         self.type, self.index = type, index
 
     def __repr__(self):

@@ -146,7 +146,9 @@ def check_against_torch(f, g, *arrays, terms=1, types=(np.float32, np.float64), 
             assert_close(a._a, b.detach().numpy(), terms, f"output {number}")
             weights.append(random.standard_normal(a._a.shape).astype(a._a.dtype))
         both = [
-            (a, b, w) for a, b, w in zip(mine, reference, weights, strict=True) if b.requires_grad and a._a.dtype.kind == "f"
+            (a, b, w)
+            for a, b, w in zip(mine, reference, weights, strict=True)
+            if b.requires_grad and a._a.dtype.kind == "f"
         ]
         assert all(a.requires_grad for a, _, _ in both), "torch's output requires a gradient, ours does not"
         if both:

@@ -251,7 +251,9 @@ def test_unary_against_torch(name):
     check_against_torch(getattr(cnn, name), getattr(torch, name), UNARY[name], terms=4)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in ("max of ties", "maximum tie", "double", "float", "detach")])
+@pytest.mark.parametrize(
+    "name", [n for n in CASES if n not in ("max of ties", "maximum tie", "double", "float", "detach")]
+)
 def test_gradients(name):
     f, *arrays = CASES[name]
     floating = [a for a in arrays if a.dtype.kind == "f"]
@@ -411,4 +413,4 @@ FORMATS = ["{:.4f}", "{:6.5f}", "{:8.2e}", "{}"]
 def test_format_of_a_scalar(text):
     for value in (0.123456, 3.0):
         assert text.format(cnn.tensor(value)) == text.format(torch.tensor(value))
-        assert "%.4f" % cnn.tensor(value) == "%.4f" % torch.tensor(value)
+        assert "%.4f" % cnn.tensor(value) == "%.4f" % torch.tensor(value)  # noqa: UP031

@@ -74,8 +74,8 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
 
 
 def grad(
-    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None, is_grads_batched=False,
-    materialize_grads=False,
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None,
+    is_grads_batched=False, materialize_grads=False,
 ):  # fmt: skip
     """Gradients of `outputs` with respect to `inputs`, returned and not stored. See torch.autograd.grad."""
     _refuse_double_backward(create_graph)

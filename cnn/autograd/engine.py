@@ -98,9 +98,7 @@ def accumulate(leaf, slots):
     gradient = slots[0]
     slots[0] = None
     if gradient.shape != leaf._a.shape:
-        raise ShapeError(
-            f"a gradient of shape {list(gradient.shape)} came for a tensor of shape {list(leaf._a.shape)}"
-        )
+        raise ShapeError(f"a gradient of shape {list(gradient.shape)} came for a tensor of shape {list(leaf._a.shape)}")
     if gradient.dtype != leaf._a.dtype:
         gradient = gradient.astype(leaf._a.dtype)
     if leaf.grad is not None:

@@ -216,9 +216,7 @@ def _copy_into(target, value):
     if value.shape != target.shape:
         shape = np.broadcast_shapes(value.shape, target.shape)
         if shape != target.shape:
-            raise ShapeError(
-                f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(shape)}"
-            )
+            raise ShapeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(shape)}")
     if _RANK[value.dtype.kind] > _RANK[target.dtype.kind]:
         result, desired = types.of_numpy(value.dtype).name, types.of_numpy(target.dtype).name
         raise DTypeError(f"result type {result} can't be cast to the desired output type {desired}")

@@ -1,6 +1,5 @@
 """Element-wise arithmetic with broadcasting. NumPy does the work, except for what networks spend time in."""
 
-
 import numpy as np
 
 from cnn import _cnn
@@ -8,7 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
-from ._register import alias, both, function, inplace, method
+from ._register import alias, both, method
 from .promotion import promote
 
 
@@ -17,9 +16,7 @@ def sum_to_shape(gradient, shape):
     if gradient.shape == shape:
         return gradient
     lead = gradient.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        i + lead for i, n in enumerate(shape) if n == 1 and gradient.shape[i + lead] != 1
-    )
+    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and gradient.shape[i + lead] != 1)
     return gradient.sum(axis=axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
 
 
@@ -202,8 +199,12 @@ class Select2(Operation):
         a, b = ctx.saved
         half = np.where(a == b, dy / 2, 0)
         return (
-            sum_to_shape((np.where(ctx.better(a, b), dy, 0) + half).astype(dy.dtype), _shape(a)) if ctx.needs[0] else None,
-            sum_to_shape((np.where(ctx.better(b, a), dy, 0) + half).astype(dy.dtype), _shape(b)) if ctx.needs[1] else None,
+            sum_to_shape((np.where(ctx.better(a, b), dy, 0) + half).astype(dy.dtype), _shape(a))
+            if ctx.needs[0]
+            else None,
+            sum_to_shape((np.where(ctx.better(b, a), dy, 0) + half).astype(dy.dtype), _shape(b))
+            if ctx.needs[1]
+            else None,
             None,
         )
 

@@ -228,7 +228,9 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     start, end = kind.type(start), kind.type(end)
     step = (end - start) / kind.type(builtins.max(steps - 1, 1))
     i = np.arange(steps).astype(kind)
-    array = np.where(i < steps // 2, start + step * i, end - step * i[::-1]) if steps > 1 else np.full(steps, start, kind)
+    array = (
+        np.where(i < steps // 2, start + step * i, end - step * i[::-1]) if steps > 1 else np.full(steps, start, kind)
+    )
     return _finish(array.astype(kind), dtype, device, requires_grad)
 
 
@@ -280,8 +282,8 @@ def _new(make):
 
 
 Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty = _new(zeros), _new(ones), _new(empty)
-Tensor.new = lambda self, *args: tensor(*args, dtype=self.dtype) if args and not isinstance(args[0], int) else empty(
-    *args, dtype=self.dtype
+Tensor.new = lambda self, *args: (
+    tensor(*args, dtype=self.dtype) if args and not isinstance(args[0], int) else empty(*args, dtype=self.dtype)
 )
 
 

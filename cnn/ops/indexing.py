@@ -466,5 +466,3 @@ def bucketize(input, boundaries, *, right=False):
 def searchsorted(sorted_sequence, values, *, right=False):
     """Where values would be inserted to keep the order. See torch.searchsorted."""
     return bucketize(values, sorted_sequence, right=right)
-
-

@@ -182,7 +182,20 @@ def _numpy_linalg(name, f):
     setattr(linalg, name, g)
 
 
-for _name in ("inv", "det", "slogdet", "eigh", "eigvalsh", "eig", "cholesky", "qr", "pinv", "matrix_rank", "solve", "cond"):
+for _name in (
+    "inv",
+    "det",
+    "slogdet",
+    "eigh",
+    "eigvalsh",
+    "eig",
+    "cholesky",
+    "qr",
+    "pinv",
+    "matrix_rank",
+    "solve",
+    "cond",
+):
     _numpy_linalg(_name, getattr(np.linalg, _name))
 
 

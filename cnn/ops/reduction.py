@@ -449,8 +449,10 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
 class Norm(Operation):
     @staticmethod
     def forward(ctx, x, p, axes, keepdim):
-        y = (np.abs(x) ** p).sum(axis=axes, keepdims=True) ** (1 / p) if p != 2 else np.sqrt(
-            np.square(x).sum(axis=axes, keepdims=True)
+        y = (
+            (np.abs(x) ** p).sum(axis=axes, keepdims=True) ** (1 / p)
+            if p != 2
+            else np.sqrt(np.square(x).sum(axis=axes, keepdims=True))
         )
         y = y.astype(x.dtype, copy=False)
         ctx.saved, ctx.p, ctx.axes, ctx.keepdim = (x, y), p, axes, keepdim
@@ -516,4 +518,6 @@ def corrcoef(input):
     return Tensor._wrap(np.asarray(np.corrcoef(input._a), input._a.dtype))
 
 
-alias("nanmean", lambda input, dim=None, keepdim=False: nansum(input, dim, keepdim) / (~input.isnan()).sum(dim, keepdim))
+alias(
+    "nanmean", lambda input, dim=None, keepdim=False: nansum(input, dim, keepdim) / (~input.isnan()).sum(dim, keepdim)
+)

@@ -217,8 +217,10 @@ class Unbind(Operation):
     @staticmethod
     def forward(ctx, x, dim):
         ctx.dim, ctx.shape = dim, x.shape
-        return tuple(np.moveaxis(x, dim, 0)[i] for i in range(x.shape[dim])) if x.ndim > 1 else tuple(
-            x[i : i + 1].reshape(()) for i in range(x.shape[0])
+        return (
+            tuple(np.moveaxis(x, dim, 0)[i] for i in range(x.shape[dim]))
+            if x.ndim > 1
+            else tuple(x[i : i + 1].reshape(()) for i in range(x.shape[0]))
         )
 
     @staticmethod
@@ -526,9 +528,7 @@ def repeat(self, *sizes):
     """The tensor repeated along its dimensions. See torch.Tensor.repeat."""
     sizes = shape_argument(sizes)
     if len(sizes) < self._a.ndim:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     return Repeat.apply(self, sizes)
 
 
@@ -861,7 +861,7 @@ class CopyInto(Operation):
         ctx.shape, ctx.kind = source.shape, source.dtype
         if np.broadcast_shapes(x.shape, source.shape) != x.shape:
             raise ShapeError(
-                f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}: cannot copy"
+                f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}"
             )
         with np.errstate(all="ignore"):
             np.copyto(x, source, casting="unsafe")
