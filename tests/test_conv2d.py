@@ -104,7 +104,7 @@ def run(x, w, b, dy, case, x_last=False, dy_last=False):
 ORDERS = [(False, False), (True, False), (False, True), (True, True)]
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "direct"])
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "channels", "planes"])
 @pytest.mark.parametrize("block", range(25))
 def test_exact(every_isa, block, algorithm):
     """Forward and every gradient, each bit, in every combination of memory orders."""

@@ -5,13 +5,14 @@
                                   "winograd"  Winograd's F(4x4,3x3) wherever it can serve, direct elsewhere
                                   "precise"   Winograd's F(2x2,3x3), which rounds less, where it helps; direct elsewhere
 
-It takes effect at the next call, forward and backward.
+It takes effect at the next call, forward and backward. For tests and measurements there are also "plain" (the layer as
+csrc/kernels/conv2d.c states it), "channels" and "planes" (direct, with vectors of channels or of pixels).
 """
 
 import sys
 from types import ModuleType
 
-ALGORITHMS = ("auto", "direct", "winograd", "precise")  # as enum conv2d_algorithm in csrc/kernels/conv2d.h
+ALGORITHMS = ("auto", "direct", "winograd", "precise", "plain", "channels", "planes")  # as enum conv2d_algorithm in csrc/kernels/conv2d.h
 
 code = 0  # the number of the algorithm in use
 
@@ -26,7 +27,7 @@ class _Settings(ModuleType):
     @algorithm.setter
     def algorithm(self, name):
         if name not in ALGORITHMS:
-            raise ValueError(f"cnn.backends.conv.algorithm: expected one of {', '.join(ALGORITHMS)}, got {name!r}")
+            raise ValueError(f"cnn.backends.conv.algorithm: expected one of {', '.join(ALGORITHMS[:4])}, got {name!r}")
         self.code = ALGORITHMS.index(name)
 
 

@@ -24,7 +24,7 @@ static int parse_geometry(PyObject *const *args, geometry *g)
                    parse_size(args[6], "conv2d", "dilation", 1, most, &g->DH) < 0 ||
                    parse_size(args[7], "conv2d", "dilation", 1, most, &g->DW) < 0 ||
                    parse_size(args[8], "conv2d", "groups", 1, most, &g->G) < 0 ||
-                   parse_size(args[9], "conv2d", "algorithm", CONV2D_AUTO, CONV2D_PLAIN, &g->algorithm) < 0
+                   parse_size(args[9], "conv2d", "algorithm", CONV2D_AUTO, CONV2D_PLANES, &g->algorithm) < 0
                ? -1
                : 0;
 }

@@ -1,19 +1,53 @@
 /* conv2d: which reading of the layer serves which shape. */
 #include "../kernels/kernels.h"
+#include "direct.h"
+
+/* The engine copies an image with its padding into scratch; where that would be much larger than the image (strides or
+ * paddings of thousands), the plain layer does better. */
+static int is_reasonable(const conv2d_shape *s)
+{
+    double rows = (double)(s->OH - 1) * s->SH + (double)(s->KH - 1) * s->DH + 1;
+    double cols = (double)(s->OW - 1) * s->SW + (double)(s->KW - 1) * s->DW + 1;
+    return rows * cols <= 1e4 + 16.0 * s->H * s->W && rows * cols * s->C < 1e9;
+}
+
+static int use_plain(const conv2d_shape *s) { return s->algorithm == CONV2D_PLAIN || s->N == 0 || !is_reasonable(s); }
 
 void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
-    FN(conv2d_plain_forward)(s, x, w, b, y);
+    if (use_plain(s)) {
+        FN(conv2d_plain_forward)(s, x, w, b, y);
+    }
+    else {
+        FN(direct_forward)(s, x, w, b, y);
+    }
 }
 
 void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx)
 {
-    FN(conv2d_plain_backward_input)(s, dy, w, dx);
+    if (use_plain(s)) {
+        FN(conv2d_plain_backward_input)(s, dy, w, dx);
+    }
+    else {
+        FN(direct_backward_input)(s, dy, w, dx);
+    }
 }
 
 void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
 {
-    FN(conv2d_plain_backward_weight)(s, x, dy, dw, db);
+    if (use_plain(s)) {
+        FN(conv2d_plain_backward_weight)(s, x, dy, dw, db);
+    }
+    else {
+        FN(direct_backward_weight)(s, x, dy, dw, db);
+    }
 }
 
-void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last) { *channels_last = s->x.c == 1 && s->C > 1; }
+void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
+{
+    if (use_plain(s)) {
+        *channels_last = s->x.c == 1 && s->C > 1;
+        return;
+    }
+    *channels_last = FN(direct_way_of)(s, CONV2D_FORWARD) != DIRECT_PLANES;
+}

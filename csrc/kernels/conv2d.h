@@ -9,7 +9,16 @@ typedef struct {
     ptrdiff_t n, c, h, w;
 } strides4;
 
-enum conv2d_algorithm { CONV2D_AUTO, CONV2D_DIRECT, CONV2D_WINOGRAD, CONV2D_PRECISE, CONV2D_PLAIN };
+/* What the user asks for. The last three name one way exactly, for tests and measurements. */
+enum conv2d_algorithm {
+    CONV2D_AUTO,
+    CONV2D_DIRECT,
+    CONV2D_WINOGRAD,
+    CONV2D_PRECISE,
+    CONV2D_PLAIN,
+    CONV2D_CHANNELS,
+    CONV2D_PLANES
+};
 
 enum conv2d_pass { CONV2D_FORWARD, CONV2D_BACKWARD_INPUT, CONV2D_BACKWARD_WEIGHT };
 

@@ -4,6 +4,7 @@
  *   v_load(p)    VLEN values from p (any alignment), pinned in a register
  *   v_store(p,v) and back
  *   v_set1(s)    s in every lane;  v_zero() all zero
+ *   v_relu(v)    negative lanes become 0; NaN stays
  *   v_fma(a,b,c) a*b + c, fused where the machine can (the build sets -ffp-contract=fast)
  *
  * The width follows the instruction set that the file is compiled for; no intrinsics, so the same line is SSE2, AVX2,
@@ -52,6 +53,12 @@ static inline void v_store(real *p, vec v) { *(vec_unaligned *)p = v; }
 static inline vec v_set1(real s) { return s - (vec){0}; }
 
 static inline vec v_zero(void) { return (vec){0}; }
+
+static inline vec v_relu(vec v)
+{
+    typedef __typeof__(v <= v) mask;
+    return (vec)((mask)v & ~(v <= 0));
+}
 
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; }
 

@@ -1,0 +1,104 @@
+/* conv_tiles.h: the innermost loops of the direct convolution.
+ *
+ * A tile is a small block of results that stays in registers while the loop runs over everything that is summed. Each
+ * step loads a few values and uses each of them several times; the sizes keep both multipliers of a core busy:
+ *
+ *   channel_tile   rows x vectors    row p gets  x[p][i] * w[v]      one number times vectors of channels
+ *   plane_tile     channels x 2      channel m gets  w[m] * x[v]     one number times two vectors of pixels
+ *   dot_tile       channels x taps   pair (m,t) gets  dy[m] * x[t]   vectors of pixels times vectors of pixels
+ *
+ * The accumulators are named variables, written out by the macros in conv_tiles.c: GCC keeps an array of vectors in
+ * memory, which costs more than half of the speed.
+ */
+#ifndef CNN_CONV_TILES_H
+#define CNN_CONV_TILES_H
+
+#include "../simd/simd.h"
+
+/* 32 vector registers (AVX-512, NEON) hold larger tiles than 16 (SSE, AVX2). */
+#if VBYTES == 64 || defined(__aarch64__)
+#define MANY_REGISTERS 1
+#else
+#define MANY_REGISTERS 0
+#endif
+
+/* ---- channels in the vector ------------------------------------------------------------------------------------- */
+
+/* For each row p and each of `runs` runs, over i = run[r], run[r] + x_step, ... (`length` values):
+ *
+ *     out[p][0 .. vectors*VLEN)  =  sum of x[p][i] * w[...]  +  bias     bias NULL: added to what out[p] holds
+ *
+ * w advances by w_step per step, through all runs. relu: negative results become 0. */
+enum { CHANNEL_TILE_ROWS = 8 };
+
+typedef struct {
+    const real *x[CHANNEL_TILE_ROWS];
+    real *out[CHANNEL_TILE_ROWS];
+    const ptrdiff_t *run;
+    ptrdiff_t runs, length, x_step, w_step;
+    const real *w, *bias;
+    int relu;
+} channel_tile;
+
+/* The rows of a tile that is 1, 2 or 3 vectors wide. */
+static inline ptrdiff_t channel_tile_rows(ptrdiff_t vectors) { return vectors == 1 ? 8 : vectors == 2 ? 6 : 4; }
+
+void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t vectors);
+
+/* ---- pixels in the vector --------------------------------------------------------------------------------------- */
+
+/* Over k = 0 .. taps-1, for both vectors s and channels m = 0 .. channels-1 (4 or 6):
+ *
+ *     out[s][m*out_step ..]  =  bias[m] + sum of  w[k*channels + m] * x[s][offset[k] ..] */
+typedef struct {
+    const real *x[2];
+    real *out[2];
+    const ptrdiff_t *offset;
+    ptrdiff_t taps, out_step;
+    const real *w, *bias;
+    int relu;
+} plane_tile;
+
+void FN(plane_tile_run)(const plane_tile *t, ptrdiff_t channels);
+
+/* Over `runs` runs and i = run[r], run[r] + step, ... (`length` vectors each), for channel m and tap k:
+ *
+ *     sums[(m*taps + k)*VLEN ..] += sum of  dy[m][i ..] * x[k][i ..]      vectors: their lanes are added up later */
+enum { DOT_TILE_CHANNELS = 6, DOT_TILE_TAPS = 6 };
+
+typedef struct {
+    const real *dy[DOT_TILE_CHANNELS], *x[DOT_TILE_TAPS];
+    const ptrdiff_t *run;
+    ptrdiff_t runs, length, step;
+    real *sums;
+} dot_tile;
+
+/* The taps of a tile of 6 or 4 channels (many registers) or of 2 (few). */
+static inline ptrdiff_t dot_tile_taps(ptrdiff_t channels) { return channels == 4 ? 5 : channels == 6 ? 4 : 6; }
+
+void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels);
+
+/* ---- how many channels a plane tile takes ----------------------------------------------------------------------- */
+
+/* Channels are cut into blocks of 6 and then 4, so that the fewest are wasted: 12 = 6+6, 16 = 6+6+4, 8 = 4+4. */
+typedef struct {
+    ptrdiff_t count, sixes;
+} channel_blocks;
+
+static inline channel_blocks channel_blocks_of(ptrdiff_t channels)
+{
+    ptrdiff_t even = channels <= 4 ? 4 : (channels + 1) / 2 * 2;
+    ptrdiff_t fours = even % 6 == 0 ? 0 : even % 6 == 2 ? 2 : 1;
+    ptrdiff_t sixes = (even - 4 * fours) / 6;
+    return (channel_blocks){.count = sixes + fours, .sixes = sixes};
+}
+
+/* The first channel of block i (of block `count`: all of them, with those wasted), and its channels. */
+static inline ptrdiff_t channel_block_begin(channel_blocks b, ptrdiff_t i)
+{
+    return i <= b.sixes ? 6 * i : 6 * b.sixes + 4 * (i - b.sixes);
+}
+
+static inline ptrdiff_t channel_block_size(channel_blocks b, ptrdiff_t i) { return i < b.sixes ? 6 : 4; }
+
+#endif

@@ -1,0 +1,197 @@
+/* direct.c: from a convolution to the correlations that compute it, and the way each of them takes. */
+#include "direct.h"
+
+#include "../memory.h"
+#include "../simd/simd.h"
+#include "../threads.h"
+#include "conv_tiles.h"
+
+/* ---- correlations ------------------------------------------------------------------------------------------------ */
+
+static axis forward_axis(ptrdiff_t in, ptrdiff_t out, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding,
+                         ptrdiff_t dilation)
+{
+    return (axis){.in = in,
+                  .out = out,
+                  .step = stride,
+                  .taps = kernel,
+                  .offset = -padding,
+                  .spread = dilation,
+                  .kernel = 0,
+                  .kernel_step = 1};
+}
+
+static correlation forward_correlation(const conv2d_shape *s)
+{
+    ptrdiff_t ics = s->C / s->G, ocs = s->OC / s->G;
+    return (correlation){.N = s->N,
+                         .IC = ics,
+                         .OC = ocs,
+                         .G = s->G,
+                         .h = forward_axis(s->H, s->OH, s->KH, s->SH, s->PH, s->DH),
+                         .w = forward_axis(s->W, s->OW, s->KW, s->SW, s->PW, s->DW),
+                         .in = s->x,
+                         .out = s->y,
+                         .w_group = ocs * ics * s->KH * s->KW,
+                         .w_oc = ics * s->KH * s->KW,
+                         .w_ic = s->KH * s->KW,
+                         .w_kh = s->KW,
+                         .w_kw = 1,
+                         .relu = s->relu};
+}
+
+static ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b) { return b == 0 ? a : greatest_common_divisor(b, a % b); }
+
+/* One axis of dx for the positions first, first + stride, ...; `in` counts dx, `out` dy. Tap k reaches a position i from
+ *     o = (i + padding - k*dilation) / stride    if that is whole,
+ * so the taps that do are `period` apart. Larger k read smaller o: they are taken from the last to the first. */
+static axis backward_axis(ptrdiff_t in, ptrdiff_t out, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding,
+                          ptrdiff_t dilation, ptrdiff_t first)
+{
+    ptrdiff_t divisor = greatest_common_divisor(stride, dilation), period = stride / divisor, k = 0;
+    while (k < kernel && (first + padding - k * dilation) % stride != 0) {
+        k++;
+    }
+    ptrdiff_t taps = k < kernel ? (kernel - 1 - k) / period + 1 : 0, last = k + (taps - 1) * period;
+    return (axis){.in = out,
+                  .out = (in - 1 - first) / stride + 1,
+                  .step = 1,
+                  .taps = taps,
+                  .offset = (first + padding - last * dilation) / stride,
+                  .spread = dilation / divisor,
+                  .kernel = last,
+                  .kernel_step = -period};
+}
+
+static correlation backward_correlation(const conv2d_shape *s, ptrdiff_t first_h, ptrdiff_t first_w)
+{
+    correlation c = forward_correlation(s);
+    ptrdiff_t ics = c.IC, w_ic = c.w_ic;
+    c.h = backward_axis(s->H, s->OH, s->KH, s->SH, s->PH, s->DH, first_h);
+    c.w = backward_axis(s->W, s->OW, s->KW, s->SW, s->PW, s->DW, first_w);
+    c.IC = c.OC;
+    c.OC = ics;
+    c.w_ic = c.w_oc;
+    c.w_oc = w_ic;
+    c.in = s->y;
+    c.out = s->x;
+    c.out.h *= s->SH;
+    c.out.w *= s->SW;
+    c.relu = 0;
+    return c;
+}
+
+/* ---- which way --------------------------------------------------------------------------------------------------- */
+
+/* The share of a tile's lanes and rows that does useful work. */
+static double channels_use(ptrdiff_t channels)
+{
+    ptrdiff_t vectors = ceil_div(channels, VLEN);
+    double full = (double)channels / (double)(vectors * VLEN);
+    return vectors == 1 ? 0.85 * full : full; /* a tile one vector wide loads more than it multiplies */
+}
+
+static double planes_use(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t border)
+{
+    channel_blocks blocks = channel_blocks_of(channels);
+    double full = (double)channels / (double)channel_block_begin(blocks, blocks.count);
+    ptrdiff_t flat = ceil_div((rows - 1) * (cols + border) + cols, VLEN), by_row = rows * ceil_div(cols, VLEN);
+    return full * (double)(rows * cols) / (double)(at_most(flat, by_row) * VLEN);
+}
+
+enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
+{
+    if (s->algorithm == CONV2D_CHANNELS || s->algorithm == CONV2D_PLANES) {
+        return s->algorithm == CONV2D_CHANNELS ? DIRECT_CHANNELS : DIRECT_PLANES;
+    }
+    int backward = pass == CONV2D_BACKWARD_INPUT;
+    ptrdiff_t channels = (backward ? s->C : s->OC) / s->G;
+    ptrdiff_t rows = backward ? ceil_div(s->H, s->SH) : s->OH, cols = backward ? ceil_div(s->W, s->SW) : s->OW;
+    double by_channels = channels_use(channels), by_planes = planes_use(channels, rows, cols, (s->KW - 1) * s->DW / s->SW);
+    if (channels >= 2 * VLEN) {
+        by_planes *= 0.8; /* other layers of many channels like them last, and so should their neighbours here */
+    }
+    return by_channels >= by_planes ? DIRECT_CHANNELS : DIRECT_PLANES;
+}
+
+/* ---- cutting the work -------------------------------------------------------------------------------------------- */
+
+cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row)
+{
+    const double cache = 256 << 10, shortest = 1 << 20, longest = 8 << 20; /* bytes, multiplications */
+    double work = correlation_work(c) / (double)c->G, work_row = work / (double)(c->N * c->h.out);
+    double wanted = work / 16 < shortest ? shortest : work / 16 > longest ? longest : work / 16;
+    double rows_cached = (cache - bytes_fixed) / bytes_per_row, rows_wanted = wanted / work_row;
+    double rows = rows_cached < rows_wanted ? rows_cached : rows_wanted;
+    cut result = {.images = 1, .rows = c->h.out, .strips = 1};
+    if (rows < (double)c->h.out) {
+        result.strips = rows < 1 ? c->h.out : ceil_div(c->h.out, (ptrdiff_t)rows);
+        result.rows = ceil_div(c->h.out, result.strips);
+        result.strips = ceil_div(c->h.out, result.rows);
+    }
+    else {
+        double images = rows / (double)c->h.out;
+        result.images = images < (double)c->N ? (ptrdiff_t)images : c->N;
+    }
+    result.image_chunks = ceil_div(c->N, result.images);
+    return result;
+}
+
+/* ---- the layer --------------------------------------------------------------------------------------------------- */
+
+void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
+{
+    correlation c = forward_correlation(s);
+    if (FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_CHANNELS) {
+        FN(correlate_channels)(&c, x, w, b, y);
+    }
+    else {
+        FN(correlate_planes)(&c, x, w, b, y);
+    }
+}
+
+/* Positions of dx that no tap reaches. */
+static void fill_zeros(const correlation *c, real *out)
+{
+    for (ptrdiff_t n = 0; n < c->N; n++) {
+        for (ptrdiff_t k = 0; k < c->OC * c->G; k++) {
+            for (ptrdiff_t r = 0; r < c->h.out; r++) {
+                real *row = out + n * c->out.n + k * c->out.c + r * c->out.h;
+                for (ptrdiff_t q = 0; q < c->w.out; q++) {
+                    row[q * c->out.w] = 0;
+                }
+            }
+        }
+    }
+}
+
+void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx)
+{
+    enum direct_way way = FN(direct_way_of)(s, CONV2D_BACKWARD_INPUT);
+    for (ptrdiff_t first_h = 0; first_h < at_most(s->SH, s->H); first_h++) {
+        for (ptrdiff_t first_w = 0; first_w < at_most(s->SW, s->W); first_w++) {
+            correlation c = backward_correlation(s, first_h, first_w);
+            real *out = dx + first_h * s->x.h + first_w * s->x.w;
+            if (c.h.taps == 0 || c.w.taps == 0) {
+                fill_zeros(&c, out);
+            }
+            else if (way == DIRECT_CHANNELS) {
+                FN(correlate_channels)(&c, dy, w, NULL, out);
+            }
+            else {
+                FN(correlate_planes)(&c, dy, w, NULL, out);
+            }
+        }
+    }
+}
+
+void FN(direct_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
+{
+    correlation c = forward_correlation(s);
+    if (FN(direct_way_of)(s, CONV2D_BACKWARD_WEIGHT) == DIRECT_CHANNELS) {
+        FN(correlate_channels_weight)(&c, x, dy, dw, db);
+    }
+    else {
+        FN(correlate_planes_weight)(&c, x, dy, dw, db);
+    }
+}

@@ -1,0 +1,115 @@
+/* direct.h: direct convolution, as few ideas as possible for all its passes.
+ *
+ * Forward and backward to the input are the same computation, a correlation: every output is a sum over taps of
+ * weights times inputs. For the forward pass with stride S, padding P and dilation D, along one axis,
+ *
+ *     y[o] = sum over k of  w[k] * x[o*S + (k*D - P)]
+ *
+ * Backward to the input reads the same equation for i = o*S + k*D - P. A position i of dx gets something from tap k
+ * only if i + P - k*D is a multiple of S, so the positions fall into S classes ("phases") by the remainder of i + P;
+ * in each class the taps are a subset that repeats, and dx is again a correlation, of dy, with step 1:
+ *
+ *     dx[first + r*S] = sum over some k of  w[k] * dy[r + (shift - k*D/S)]
+ *
+ * Backward to the weights sums over the outputs of the forward correlation instead of over its taps.
+ */
+#ifndef CNN_DIRECT_H
+#define CNN_DIRECT_H
+
+#include "../kernels/conv2d.h"
+
+/* One axis: output o of `out` reads, for tap t of `taps`, the input o*step + offset + t*spread of `in` and the weight
+ * kernel + t*kernel_step. spread > 0. */
+typedef struct {
+    ptrdiff_t in, out, step, taps, offset, spread, kernel, kernel_step;
+} axis;
+
+typedef struct {
+    ptrdiff_t N, IC, OC, G; /* IC, OC: channels of one group */
+    axis h, w;
+    strides4 in, out;                           /* out: between neighbours that this correlation computes */
+    ptrdiff_t w_group, w_oc, w_ic, w_kh, w_kw;  /* strides of the weights */
+    int relu;
+} correlation;
+
+#ifdef CNN_VARIANT
+
+/* The input that the first tap of output o reads. */
+static inline ptrdiff_t axis_first(axis a, ptrdiff_t o) { return o * a.step + a.offset; }
+
+/* How many inputs in a row `outputs` outputs read, from the first to the last. */
+static inline ptrdiff_t axis_reach(axis a, ptrdiff_t outputs)
+{
+    return (outputs - 1) * a.step + (a.taps - 1) * a.spread + 1;
+}
+
+/* True if no output reads outside of the input. */
+static inline int axis_inside(axis a)
+{
+    return a.offset >= 0 && a.offset + axis_reach(a, a.out) <= a.in;
+}
+
+static inline ptrdiff_t at_least(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+static inline ptrdiff_t at_most(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/* Multiplications of the whole correlation. */
+static inline double correlation_work(const correlation *c)
+{
+    return (double)c->N * c->G * c->IC * c->OC * c->h.out * c->w.out * c->h.taps * c->w.taps;
+}
+
+/* How the work on a batch is cut: chunks of `images` whole images, or strips of `rows` output rows of one image. */
+typedef struct {
+    ptrdiff_t images, rows, image_chunks, strips;
+} cut;
+
+/* A cut with `bytes_row` + rows * `bytes_per_row` of scratch a strip within the cache, and chunks neither too short to
+ * be worth handing out nor so long that threads wait for the last. It depends on the shape alone. */
+cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row);
+
+/* ---- the three ways (direct_channels.c, direct_planes.c, direct_depthwise.c) ------------------------------------- */
+
+/* out = bias + correlation of `in` with w. Every output is written. */
+void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
+void FN(correlate_planes)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
+void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
+
+/* dw[...] = sum over images and outputs of dout * in, and db = sum of dout unless it is NULL. For a forward
+ * correlation: weights in the order of memory. */
+void FN(correlate_channels_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db);
+void FN(correlate_planes_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db);
+void FN(correlate_depthwise_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db);
+
+/* ---- the layer (direct.c) ---------------------------------------------------------------------------------------- */
+
+enum direct_way { DIRECT_CHANNELS, DIRECT_PLANES, DIRECT_DEPTHWISE };
+
+/* Which way serves a pass of a layer. */
+enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass);
+
+void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y);
+void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx);
+void FN(direct_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db);
+
+/* ---- moving images (direct_pack.c) ------------------------------------------------------------------------------- */
+
+/* A piece of one image: `channels` channels from `image` on, rows row .. row+rows-1 and columns col .. col+cols-1 of
+ * h x w. What lies outside of the image counts as zero. */
+typedef struct {
+    const real *image;
+    strides4 stride;
+    ptrdiff_t channels, h, w, row, rows, col, cols;
+} piece;
+
+/* The piece as [row][col][lane]: a pixel has its channels and then zeros, `lanes` values together. */
+void FN(pack_channels)(const piece *p, ptrdiff_t lanes, real *to);
+
+/* The piece as [channel][row phase][column phase][plane], where row r of the piece lies in phase r % step_h at
+ * r / step_h, and a column likewise; rows are `pitch` apart, planes `plane`. */
+void FN(pack_planes)(const piece *p, ptrdiff_t step_h, ptrdiff_t step_w, ptrdiff_t pitch, ptrdiff_t plane, real *to);
+
+#endif
+#endif

@@ -1,0 +1,431 @@
+/* direct_channels.c: direct convolution with channels in the vector.
+ *
+ *   weights   packed once a call to [block of output channels][tap row][tap column][input channel][vectors]
+ *   input     one image, or a strip of its rows, copied with its border of zeros to [row][column][channel];
+ *             read in place where it lies so already and needs no border
+ *   output    a tile of a few pixels times one block of channels stays in registers over all taps
+ *
+ * A tile takes any pixels, wherever they lie: strides, odd widths and small images need no special case. Where the
+ * taps of a row and their channels are neighbours in memory, they form one long run.
+ */
+#include <string.h>
+
+#include "../memory.h"
+#include "../threads.h"
+#include "conv_tiles.h"
+#include "direct.h"
+
+enum { MOST_VECTORS = 3 };
+
+/* Output channels are cut into blocks of two vectors, of which the last may have one or three. */
+typedef struct {
+    ptrdiff_t vectors, count;
+} vector_blocks;
+
+static vector_blocks vector_blocks_of(ptrdiff_t channels)
+{
+    ptrdiff_t vectors = ceil_div(channels, VLEN);
+    return (vector_blocks){.vectors = vectors, .count = at_least(vectors / 2, 1)};
+}
+
+static ptrdiff_t block_vectors(vector_blocks b, ptrdiff_t block)
+{
+    return block + 1 < b.count ? 2 : b.vectors - 2 * block;
+}
+
+static ptrdiff_t block_channel(ptrdiff_t block) { return 2 * VLEN * block; }
+
+/* ---- the input of a strip ---------------------------------------------------------------------------------------- */
+
+/* Where the pixels of the input are: the first tap of output (r, q) starts at (r*step_h)*row + (q*step_w)*pixel. */
+typedef struct {
+    ptrdiff_t pixel, row, image;
+    int in_place;
+} layout;
+
+static layout layout_of(const correlation *c, ptrdiff_t rows)
+{
+    if (c->in.c == 1 && axis_inside(c->h) && axis_inside(c->w)) {
+        return (layout){.pixel = c->in.w, .row = c->in.h, .image = c->in.n, .in_place = 1};
+    }
+    layout l = {.pixel = c->IC, .row = c->IC * axis_reach(c->w, c->w.out)};
+    l.image = l.row * axis_reach(c->h, rows);
+    return l;
+}
+
+/* The taps as runs of neighbours in memory. */
+typedef struct {
+    ptrdiff_t count, length;
+    ptrdiff_t *begin;
+} runs;
+
+static ptrdiff_t count_runs(const correlation *c, layout l)
+{
+    int row_is_run = c->w.taps == 1 || (c->w.spread == 1 && l.pixel == c->IC);
+    return row_is_run ? c->h.taps : c->h.taps * c->w.taps;
+}
+
+static void fill_runs(const correlation *c, layout l, runs *r)
+{
+    ptrdiff_t per_row = r->count / c->h.taps;
+    for (ptrdiff_t i = 0; i < r->count; i++) {
+        r->begin[i] = i / per_row * c->h.spread * l.row + i % per_row * c->w.spread * l.pixel;
+    }
+}
+
+/* The input of output rows row .. row+rows-1 of images first .. first+images-1 of one group: a pointer to where the
+ * first tap of the first output reads. `room` takes the copy, where one is needed. */
+static const real *strip_input(const correlation *c, layout l, const real *in, ptrdiff_t group, ptrdiff_t first,
+                               ptrdiff_t images, ptrdiff_t row, ptrdiff_t rows, real *room)
+{
+    const real *image = in + first * c->in.n + group * c->IC * c->in.c;
+    if (l.in_place) {
+        return image + axis_first(c->h, row) * c->in.h + axis_first(c->w, 0) * c->in.w;
+    }
+    piece p = {.stride = c->in,
+               .channels = c->IC,
+               .h = c->h.in,
+               .w = c->w.in,
+               .row = axis_first(c->h, row),
+               .rows = axis_reach(c->h, rows),
+               .col = axis_first(c->w, 0),
+               .cols = axis_reach(c->w, c->w.out)};
+    for (ptrdiff_t i = 0; i < images; i++) {
+        p.image = image + i * c->in.n;
+        FN(pack_channels)(&p, c->IC, room + i * l.image);
+    }
+    return room;
+}
+
+/* ---- forward, and backward to the input -------------------------------------------------------------------------- */
+
+typedef struct {
+    const correlation *c;
+    const real *in, *w, *bias;
+    real *out, *packed;
+    ptrdiff_t taps; /* with channels: steps of the tile's loop */
+    vector_blocks blocks;
+    layout layout;
+    runs runs;
+    cut cut;
+    ptrdiff_t block_chunks;
+} context;
+
+/* One block of weights: packed[k][lane]. Lanes past the last channel are zero. */
+static void pack_block(void *context_, ptrdiff_t chunk)
+{
+    const context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t group = chunk / x->blocks.count, block = chunk % x->blocks.count, first = block_channel(block);
+    ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, used = at_most(lanes, c->OC - first);
+    const real *w = x->w + group * c->w_group + first * c->w_oc + c->h.kernel * c->w_kh + c->w.kernel * c->w_kw;
+    real *to = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps;
+    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+        for (ptrdiff_t th = 0; th < c->h.taps; th++) {
+            for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
+                const real *from = w + ic * c->w_ic + th * c->h.kernel_step * c->w_kh + tw * c->w.kernel_step * c->w_kw;
+                real *line = to + ((th * c->w.taps + tw) * c->IC + ic) * lanes;
+                for (ptrdiff_t lane = 0; lane < used; lane++) {
+                    line[lane] = from[lane * c->w_oc];
+                }
+                for (ptrdiff_t lane = used; lane < lanes; lane++) {
+                    line[lane] = 0;
+                }
+            }
+        }
+    }
+}
+
+/* Offsets of the inputs and outputs of all pixels of a strip, filled up with the last one to whole tiles. */
+static void locate_pixels(const correlation *c, layout l, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t padded,
+                          ptrdiff_t *in, ptrdiff_t *out)
+{
+    ptrdiff_t p = 0;
+    for (ptrdiff_t i = 0; i < images; i++) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            for (ptrdiff_t q = 0; q < c->w.out; q++, p++) {
+                in[p] = i * l.image + r * c->h.step * l.row + q * c->w.step * l.pixel;
+                out[p] = i * c->out.n + r * c->out.h + q * c->out.w;
+            }
+        }
+    }
+    for (; p < padded; p++) {
+        in[p] = in[p - 1];
+        out[p] = out[p - 1];
+    }
+}
+
+/* What does not fit the output as it is goes through `tile`, from where the real pixels and channels are copied. */
+static void scatter(const correlation *c, const real *tile, ptrdiff_t lanes, ptrdiff_t pixels, ptrdiff_t channels,
+                    real *out, const ptrdiff_t *offset)
+{
+    for (ptrdiff_t p = 0; p < pixels; p++) {
+        for (ptrdiff_t k = 0; k < channels; k++) {
+            out[offset[p] + k * c->out.c] = tile[p * lanes + k];
+        }
+    }
+}
+
+static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, const real *in, real *out,
+                           ptrdiff_t pixels, const ptrdiff_t *in_offset, const ptrdiff_t *out_offset)
+{
+    const correlation *c = x->c;
+    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, first = block_channel(block);
+    ptrdiff_t channels = at_most(lanes, c->OC - first), rows = channel_tile_rows(vectors);
+    int fits = c->out.c == 1 && channels == lanes;
+    _Alignas(VBYTES) real bias[MOST_VECTORS * VLEN] = {0}, tile[CHANNEL_TILE_ROWS * MOST_VECTORS * VLEN];
+    if (x->bias != NULL) {
+        memcpy(bias, x->bias + group * c->OC + first, (size_t)channels * sizeof *bias);
+    }
+    channel_tile t = {.run = x->runs.begin,
+                      .runs = x->runs.count,
+                      .length = x->runs.length,
+                      .x_step = 1,
+                      .w_step = lanes,
+                      .w = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps,
+                      .bias = bias,
+                      .relu = c->relu};
+    out += first * c->out.c;
+    for (ptrdiff_t p = 0; p < pixels; p += rows) {
+        int direct = fits && p + rows <= pixels;
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            t.x[i] = in + in_offset[p + i];
+            t.out[i] = direct ? out + out_offset[p + i] : tile + i * lanes;
+        }
+        FN(channel_tile_run)(&t, vectors);
+        if (!direct) {
+            scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, out_offset + p);
+        }
+    }
+}
+
+static void correlate_chunk(void *context_, ptrdiff_t chunk)
+{
+    const context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t part = chunk % x->block_chunks, group = chunk / x->block_chunks % c->G;
+    ptrdiff_t strip = chunk / x->block_chunks / c->G % x->cut.strips;
+    ptrdiff_t image = chunk / x->block_chunks / c->G / x->cut.strips * x->cut.images;
+    ptrdiff_t images = at_most(x->cut.images, c->N - image);
+    ptrdiff_t row = strip * x->cut.rows, rows = at_most(x->cut.rows, c->h.out - row);
+    ptrdiff_t pixels = images * rows * c->w.out, padded = pixels + CHANNEL_TILE_ROWS;
+
+    size_t copied = x->layout.in_place ? 0 : (size_t)(images * x->layout.image) * sizeof(real);
+    copied = (copied + 63) / 64 * 64;
+    char *room = scratch(copied + 2 * (size_t)padded * sizeof(ptrdiff_t));
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    ptrdiff_t *in_offset = (ptrdiff_t *)(room + copied), *out_offset = in_offset + padded;
+    locate_pixels(c, x->layout, images, rows, padded, in_offset, out_offset);
+    const real *in = strip_input(c, x->layout, x->in, group, image, images, row, rows, (real *)room);
+    real *out = x->out + image * c->out.n + row * c->out.h + group * c->OC * c->out.c;
+    ptrdiff_t begin, end;
+    chunk_bounds(x->blocks.count, x->block_chunks, part, &begin, &end);
+    for (ptrdiff_t block = begin; block < end; block++) {
+        block_of_strip(x, group, block, in, out, pixels, in_offset, out_offset);
+    }
+}
+
+void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
+{
+    context x = {.c = c, .in = in, .w = w, .bias = bias, .out = out, .blocks = vector_blocks_of(c->OC)};
+    x.taps = c->h.taps * c->w.taps * c->IC;
+    double row_bytes = (double)c->h.step * axis_reach(c->w, c->w.out) * c->IC * sizeof(real);
+    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes);
+    x.layout = layout_of(c, x.cut.rows);
+    x.runs.count = count_runs(c, x.layout);
+    x.runs.length = x.runs.count == 0 ? 0 : x.taps / x.runs.count;
+
+    size_t weights = (size_t)(c->G * x.blocks.vectors * VLEN * x.taps) * sizeof(real);
+    char *memory = memory_get(weights + (size_t)x.runs.count * sizeof(ptrdiff_t));
+    if (memory == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    x.packed = (real *)memory;
+    x.runs.begin = (ptrdiff_t *)(memory + weights);
+    fill_runs(c, x.layout, &x.runs);
+    parallel_for(c->G * x.blocks.count, pack_block, &x);
+
+    ptrdiff_t chunks = x.cut.image_chunks * x.cut.strips * c->G;
+    x.block_chunks = chunks >= 16 ? 1 : at_most(x.blocks.count, ceil_div(16, at_least(chunks, 1)));
+    parallel_for(chunks * x.block_chunks, correlate_chunk, &x);
+    memory_put(memory);
+}
+
+/* ---- backward to the weights ------------------------------------------------------------------------------------- */
+
+/* dw[k][lane] = sum over pixels of x[pixel + k] * dy[pixel][lane]: the same tile, its rows now taps and its steps
+ * pixels. The batch is cut into strips that fit the first cache, and the strips into `slots` shares of fixed size,
+ * each with sums of its own; the slots are added up in order at the end. */
+typedef struct {
+    const correlation *c;
+    const real *in, *dout;
+    real *dw, *db, *sums; /* sums: [slot][group][k][lane], then [slot][group][lane] for db */
+    ptrdiff_t taps, slots, rows, strips;
+    vector_blocks blocks;
+    layout layout;
+} weight_context;
+
+static real *slot_sums(const weight_context *x, ptrdiff_t slot, ptrdiff_t group, ptrdiff_t block)
+{
+    ptrdiff_t lanes = x->blocks.vectors * VLEN;
+    return x->sums + ((slot * x->c->G + group) * lanes + block_channel(block)) * x->taps;
+}
+
+static real *slot_bias(const weight_context *x, ptrdiff_t slot, ptrdiff_t group, ptrdiff_t block)
+{
+    ptrdiff_t lanes = x->blocks.vectors * VLEN, c = x->c->G;
+    return x->sums + x->slots * c * lanes * x->taps + (slot * c + group) * lanes + block_channel(block);
+}
+
+/* dy of a strip for one block of channels, [pixel][lane]; *step: from pixel to pixel. */
+static const real *strip_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t block, ptrdiff_t image, ptrdiff_t row,
+                            ptrdiff_t rows, real *room, ptrdiff_t *step)
+{
+    const correlation *c = x->c;
+    ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, first = block_channel(block);
+    ptrdiff_t channels = at_most(lanes, c->OC - first);
+    const real *dy = x->dout + image * c->out.n + (group * c->OC + first) * c->out.c;
+    if (c->out.c == 1 && channels == lanes) {
+        *step = c->out.w;
+        return dy + row * c->out.h;
+    }
+    piece p = {.image = dy,
+               .stride = c->out,
+               .channels = channels,
+               .h = c->h.out,
+               .w = c->w.out,
+               .row = row,
+               .rows = rows,
+               .col = 0,
+               .cols = c->w.out};
+    FN(pack_channels)(&p, lanes, room);
+    *step = lanes;
+    return room;
+}
+
+static void add_pixels(const real *dy, ptrdiff_t step, ptrdiff_t pixels, ptrdiff_t lanes, real *sum)
+{
+    for (ptrdiff_t v = 0; v < lanes; v += VLEN) {
+        vec s = v_zero();
+        for (ptrdiff_t p = 0; p < pixels; p++) {
+            s += v_load(dy + p * step + v);
+        }
+        v_store(sum + v, v_load(sum + v) + s);
+    }
+}
+
+static void weight_chunk(void *context_, ptrdiff_t chunk)
+{
+    const weight_context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t block = chunk % x->blocks.count, group = chunk / x->blocks.count % c->G;
+    ptrdiff_t slot = chunk / x->blocks.count / c->G, begin, end;
+    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_rows(vectors);
+    chunk_bounds(c->N * x->strips, x->slots, slot, &begin, &end);
+
+    size_t x_values = x->layout.in_place ? 0 : (size_t)ceil_div(x->layout.image, VLEN) * VLEN;
+    size_t dy_values = (size_t)(x->rows * c->w.out * lanes);
+    char *room = scratch((x_values + dy_values) * sizeof(real) + (size_t)x->rows * sizeof(ptrdiff_t));
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    real *x_room = (real *)room, *dy_room = x_room + x_values;
+    ptrdiff_t *run = (ptrdiff_t *)(dy_room + dy_values);
+    for (ptrdiff_t r = 0; r < x->rows; r++) {
+        run[r] = r * c->h.step * x->layout.row;
+    }
+    real *sums = slot_sums(x, slot, group, block), *bias = slot_bias(x, slot, group, block);
+    real unused[MOST_VECTORS * VLEN] = {0}; /* takes the rows of the last tile that are no taps */
+    memset(sums, 0, (size_t)(x->taps * lanes) * sizeof *sums);
+    memset(bias, 0, (size_t)lanes * sizeof *bias);
+
+    for (ptrdiff_t strip = begin; strip < end; strip++) {
+        ptrdiff_t image = strip / x->strips, row = strip % x->strips * x->rows;
+        ptrdiff_t rows = at_most(x->rows, c->h.out - row);
+        const real *in = strip_input(c, x->layout, x->in, group, image, 1, row, rows, x_room);
+        channel_tile t = {.run = run, .runs = rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
+        t.w = strip_dy(x, group, block, image, row, rows, dy_room, &t.w_step);
+        for (ptrdiff_t k = 0; k < x->taps; k += tile) {
+            for (ptrdiff_t i = 0; i < tile; i++) {
+                ptrdiff_t tap = at_most(k + i, x->taps - 1), ic = tap % c->IC, tw = tap / c->IC % c->w.taps;
+                ptrdiff_t th = tap / c->IC / c->w.taps;
+                t.x[i] = in + th * c->h.spread * x->layout.row + tw * c->w.spread * x->layout.pixel + ic;
+                t.out[i] = k + i < x->taps ? sums + tap * lanes : unused;
+            }
+            FN(channel_tile_run)(&t, vectors);
+        }
+        if (x->db != NULL) {
+            add_pixels(t.w, t.w_step, rows * c->w.out, lanes, bias);
+        }
+    }
+}
+
+/* Adds up the slots of one block, in order, and puts the sums where the weights are. */
+static void add_slots(void *context_, ptrdiff_t chunk)
+{
+    const weight_context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t group = chunk / x->blocks.count, block = chunk % x->blocks.count, first = block_channel(block);
+    ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, used = at_most(lanes, c->OC - first);
+    ptrdiff_t slot_step = c->G * x->blocks.vectors * VLEN;
+    const real *sums = slot_sums(x, 0, group, block), *bias = slot_bias(x, 0, group, block);
+    real line[MOST_VECTORS * VLEN];
+    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+        for (ptrdiff_t th = 0; th < c->h.taps; th++) {
+            for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
+                const real *from = sums + ((th * c->w.taps + tw) * c->IC + ic) * lanes;
+                for (ptrdiff_t v = 0; v < lanes; v += VLEN) {
+                    vec s = v_load(from + v);
+                    for (ptrdiff_t slot = 1; slot < x->slots; slot++) {
+                        s += v_load(from + v + slot * slot_step * x->taps);
+                    }
+                    v_store(line + v, s);
+                }
+                real *to = x->dw + group * c->w_group + first * c->w_oc + ic * c->w_ic + th * c->w_kh + tw * c->w_kw;
+                for (ptrdiff_t lane = 0; lane < used; lane++) {
+                    to[lane * c->w_oc] = line[lane];
+                }
+            }
+        }
+    }
+    for (ptrdiff_t lane = 0; x->db != NULL && lane < used; lane++) {
+        real s = bias[lane];
+        for (ptrdiff_t slot = 1; slot < x->slots; slot++) {
+            s += bias[lane + slot * slot_step];
+        }
+        x->db[group * c->OC + first + lane] = s;
+    }
+}
+
+void FN(correlate_channels_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
+{
+    enum { STRIP_BYTES = 48 << 10, CHUNK_WORK = 8 << 20, MOST_CHUNKS = 64 };
+    weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db, .blocks = vector_blocks_of(c->OC)};
+    x.taps = c->h.taps * c->w.taps * c->IC;
+    ptrdiff_t row_values = c->h.step * axis_reach(c->w, c->w.out) * c->IC + 2 * VLEN * c->w.out;
+    ptrdiff_t border = (c->h.taps - 1) * c->h.spread * axis_reach(c->w, c->w.out) * c->IC;
+    ptrdiff_t rows = at_least((STRIP_BYTES / (ptrdiff_t)sizeof(real) - border) / row_values, 4);
+    x.strips = ceil_div(c->h.out, at_most(rows, c->h.out));
+    x.rows = ceil_div(c->h.out, x.strips);
+    x.layout = layout_of(c, x.rows);
+
+    ptrdiff_t blocks = c->G * x.blocks.count;
+    double shares = correlation_work(c) / blocks / CHUNK_WORK;
+    x.slots = at_least(MOST_CHUNKS / blocks, 1);
+    x.slots = shares < x.slots ? (ptrdiff_t)shares + 1 : x.slots;
+    x.slots = at_most(x.slots, c->N * x.strips);
+    size_t lanes = (size_t)(x.slots * c->G * x.blocks.vectors * VLEN);
+    x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real));
+    if (x.sums == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    parallel_for(x.slots * blocks, weight_chunk, &x);
+    parallel_for(blocks, add_slots, &x);
+    memory_put(x.sums);
+}

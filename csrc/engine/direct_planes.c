@@ -1,0 +1,439 @@
+/* direct_planes.c: direct convolution with pixels in the vector, for few channels (3, 6, 12, 24: what students write),
+ * where vectors of channels would be half empty.
+ *
+ *   input     one image, or a strip of its rows, copied with its border of zeros to [channel][phase][row][column]
+ *   weights   packed once a call to [block of 6 or 4 output channels][tap][channel of the block]
+ *   output    a tile of 6 or 4 channels times two vectors of pixels stays in registers over all taps
+ *
+ * With stride S the columns and rows of a plane are sorted by their remainder modulo S ("phases") while they are
+ * copied. Then the inputs of neighbouring outputs are neighbours too, and every stride runs as stride 1; a tap is just
+ * an offset.
+ *
+ * Vectors cover the rows of the output one by one, the last vector of a row overlapping the one before. Where rows are
+ * short and that would compute much twice or in vain, the plane is taken as one long row instead, gaps between its rows
+ * included, and the gaps are dropped when the results are copied out ("flat").
+ */
+#include <string.h>
+
+#include "../memory.h"
+#include "../threads.h"
+#include "conv_tiles.h"
+#include "direct.h"
+
+/* ---- the planes of a strip ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ptrdiff_t pitch, plane, image; /* from row to row, plane to plane; all planes together */
+    int flat;                      /* a plane is one long row */
+} planes;
+
+/* Planes for strips of `rows` output rows. */
+static planes planes_of(const correlation *c, ptrdiff_t rows)
+{
+    ptrdiff_t cols = c->w.out;
+    planes p = {.pitch = cols + (c->w.taps - 1) * c->w.spread / c->w.step};
+    ptrdiff_t flat_vectors = ceil_div((rows - 1) * p.pitch + cols, VLEN), vectors = rows * ceil_div(cols, VLEN);
+    p.flat = flat_vectors * 21 < vectors * 20; /* 5 % for the copy out of the long row */
+    if (!p.flat) {
+        p.pitch = at_least(p.pitch, ceil_div(cols, VLEN) * VLEN);
+    }
+    p.plane = (rows + (c->h.taps - 1) * c->h.spread / c->h.step) * p.pitch;
+    p.plane = ceil_div(p.plane + VLEN, VLEN) * VLEN; /* room for the vector that starts in the last row */
+    p.image = c->IC * c->h.step * c->w.step * p.plane;
+    return p;
+}
+
+static void load_planes(const correlation *c, planes p, const real *in, ptrdiff_t group, ptrdiff_t image, ptrdiff_t row,
+                        ptrdiff_t rows, real *room)
+{
+    piece from = {.image = in + image * c->in.n + group * c->IC * c->in.c,
+                  .stride = c->in,
+                  .channels = c->IC,
+                  .h = c->h.in,
+                  .w = c->w.in,
+                  .row = axis_first(c->h, row),
+                  .rows = axis_reach(c->h, rows),
+                  .col = axis_first(c->w, 0),
+                  .cols = axis_reach(c->w, c->w.out)};
+    FN(pack_planes)(&from, c->h.step, c->w.step, p.pitch, p.plane, room);
+}
+
+/* Where tap (ic, th, tw) of output 0 lies, in the order of the weights' memory. */
+static void fill_offsets(const correlation *c, planes p, ptrdiff_t *offset)
+{
+    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+        for (ptrdiff_t th = 0; th < c->h.taps; th++) {
+            ptrdiff_t h = th * c->h.spread, plane_row = (ic * c->h.step + h % c->h.step) * c->w.step;
+            for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
+                ptrdiff_t w = tw * c->w.spread, plane = plane_row + w % c->w.step;
+                *offset++ = plane * p.plane + h / c->h.step * p.pitch + w / c->w.step;
+            }
+        }
+    }
+}
+
+/* ---- forward, and backward to the input -------------------------------------------------------------------------- */
+
+typedef struct {
+    const correlation *c;
+    const real *in, *w;
+    real *out, *packed, *bias; /* bias: of every group's blocks, zeros where there is none */
+    ptrdiff_t *offset;
+    ptrdiff_t taps, channels; /* taps with input channels; channels: with those that fill up the blocks */
+    channel_blocks blocks;
+    planes planes;
+    cut cut;
+} context;
+
+static void pack_weights(const context *x, ptrdiff_t group)
+{
+    const correlation *c = x->c;
+    const real *w = x->w + group * c->w_group + c->h.kernel * c->w_kh + c->w.kernel * c->w_kw;
+    real *to = x->packed + group * x->channels * x->taps;
+    for (ptrdiff_t block = 0; block < x->blocks.count; block++) {
+        ptrdiff_t first = channel_block_begin(x->blocks, block), size = channel_block_size(x->blocks, block);
+        for (ptrdiff_t k = 0; k < x->taps; k++) {
+            ptrdiff_t tw = k % c->w.taps, th = k / c->w.taps % c->h.taps, ic = k / c->w.taps / c->h.taps;
+            const real *from = w + ic * c->w_ic + th * c->h.kernel_step * c->w_kh + tw * c->w.kernel_step * c->w_kw;
+            for (ptrdiff_t m = first; m < first + size; m++) {
+                *to++ = m < c->OC ? from[m * c->w_oc] : 0;
+            }
+        }
+    }
+}
+
+/* The results of one block that were not written in place: [channel][row][column] in `from`. */
+static void copy_out(const correlation *c, const real *from, ptrdiff_t from_channel, ptrdiff_t from_row,
+                     ptrdiff_t channels, ptrdiff_t rows, real *out)
+{
+    for (ptrdiff_t m = 0; m < channels; m++) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            const real *line = from + m * from_channel + r * from_row;
+            real *to = out + m * c->out.c + r * c->out.h;
+            for (ptrdiff_t q = 0; q < c->w.out; q++) {
+                to[q * c->out.w] = line[q];
+            }
+        }
+    }
+}
+
+typedef struct {
+    ptrdiff_t in, out;
+} place;
+
+/* All vectors of a strip: where they read, and where they write: to rows `out_row` apart. Returns how many. */
+static ptrdiff_t place_vectors(planes p, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t out_row, int overlap, place *places)
+{
+    ptrdiff_t n = 0;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        for (ptrdiff_t q = 0; q < cols; q += VLEN) {
+            ptrdiff_t begin = overlap ? at_most(q, cols - VLEN) : q;
+            places[n++] = (place){r * p.pitch + begin, r * out_row + begin};
+        }
+    }
+    places[n] = places[n - 1]; /* an odd number: the last tile does one vector twice */
+    return n;
+}
+
+static void correlate_chunk(void *context_, ptrdiff_t chunk)
+{
+    const context *x = context_;
+    const correlation *c = x->c;
+    planes p = x->planes;
+    ptrdiff_t group = chunk % c->G, strip = chunk / c->G % x->cut.strips;
+    ptrdiff_t image = chunk / c->G / x->cut.strips * x->cut.images, last = at_most(image + x->cut.images, c->N);
+    ptrdiff_t row = strip * x->cut.rows, rows = at_most(x->cut.rows, c->h.out - row);
+    ptrdiff_t tile_rows = p.flat ? 1 : rows, tile_cols = p.flat ? (rows - 1) * p.pitch + c->w.out : c->w.out;
+    ptrdiff_t row_vectors = ceil_div(tile_cols, VLEN), vectors = tile_rows * row_vectors;
+
+    /* Results go straight to the output where whole vectors of whole blocks fit it, otherwise through `results`. */
+    int in_place = !p.flat && c->out.w == 1 && c->w.out >= VLEN;
+    ptrdiff_t result_row = row_vectors * VLEN, result_channel = tile_rows * result_row;
+    real *room = scratch((size_t)(p.image + 6 * result_channel) * sizeof(real) + (size_t)(vectors + 1) * 2 * sizeof(place));
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    real *results = room + p.image;
+    place *through = (place *)(results + 6 * result_channel), *straight = through + vectors + 1;
+    place_vectors(p, tile_rows, tile_cols, result_row, 0, through);
+    if (in_place) {
+        place_vectors(p, tile_rows, tile_cols, c->out.h, 1, straight);
+    }
+
+    for (; image < last; image++) {
+        load_planes(c, p, x->in, group, image, row, rows, room);
+        for (ptrdiff_t block = 0; block < x->blocks.count; block++) {
+            ptrdiff_t first = channel_block_begin(x->blocks, block), size = channel_block_size(x->blocks, block);
+            real *out = x->out + image * c->out.n + row * c->out.h + (group * c->OC + first) * c->out.c;
+            int direct = in_place && first + size <= c->OC;
+            const place *places = direct ? straight : through;
+            real *to = direct ? out : results;
+            plane_tile t = {.offset = x->offset,
+                            .taps = x->taps,
+                            .out_step = direct ? c->out.c : result_channel,
+                            .w = x->packed + (group * x->channels + first) * x->taps,
+                            .bias = x->bias + group * x->channels + first,
+                            .relu = c->relu};
+            for (ptrdiff_t v = 0; v < vectors; v += 2) {
+                for (int i = 0; i < 2; i++) {
+                    t.x[i] = room + places[v + i].in;
+                    t.out[i] = to + places[v + i].out;
+                }
+                FN(plane_tile_run)(&t, size);
+            }
+            if (!direct) {
+                copy_out(c, results, result_channel, p.flat ? p.pitch : result_row, at_most(size, c->OC - first), rows, out);
+            }
+        }
+    }
+}
+
+static ptrdiff_t row_values(const correlation *c)
+{
+    return c->IC * c->h.step * c->w.step * (c->w.out + (c->w.taps - 1) * c->w.spread / c->w.step + VLEN / 2);
+}
+
+void FN(correlate_planes)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
+{
+    context x = {.c = c, .in = in, .w = w, .out = out, .blocks = channel_blocks_of(c->OC)};
+    x.taps = c->IC * c->h.taps * c->w.taps;
+    x.channels = channel_block_begin(x.blocks, x.blocks.count);
+    double row_bytes = (double)row_values(c) * sizeof(real);
+    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes);
+    x.planes = planes_of(c, x.cut.rows);
+
+    size_t weights = (size_t)ceil_div(c->G * x.channels * (x.taps + 1), VLEN) * VBYTES;
+    char *memory = memory_get(weights + (size_t)x.taps * sizeof(ptrdiff_t));
+    if (memory == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    x.packed = (real *)memory;
+    x.bias = x.packed + c->G * x.channels * x.taps;
+    x.offset = (ptrdiff_t *)(memory + weights);
+    fill_offsets(c, x.planes, x.offset);
+    for (ptrdiff_t group = 0; group < c->G; group++) {
+        pack_weights(&x, group);
+        for (ptrdiff_t m = 0; m < x.channels; m++) {
+            x.bias[group * x.channels + m] = bias != NULL && m < c->OC ? bias[group * c->OC + m] : 0;
+        }
+    }
+    parallel_for(x.cut.image_chunks * x.cut.strips * c->G, correlate_chunk, &x);
+    memory_put(memory);
+}
+
+/* ---- backward to the weights ------------------------------------------------------------------------------------- */
+
+/* dw[m][tap] = sum over pixels of dy[m][pixel] * x[pixel + offset of the tap]: tiles of a few channels times a few
+ * taps run over all vectors of pixels. Their sums stay vectors over all images of a chunk and only then become
+ * numbers: adding up the lanes for each image would cost as much as the products. dy is copied with the pitch of x and
+ * zeros in the gaps, so that what lies in the gaps of x does not count. */
+typedef struct {
+    const correlation *c;
+    const real *in, *dout;
+    real *sums; /* [slot][group][channel][tap], then [slot][group][channel] for db */
+    real *dw, *db;
+    ptrdiff_t *offset;
+    ptrdiff_t taps, slots, rows, strips, batch; /* batch: strips that lie in scratch together */
+    ptrdiff_t dy_plane, strip_values;           /* strip_values: planes of x and dy of one strip */
+    planes planes;
+} weight_context;
+
+/* Channels of a dot tile. */
+static channel_blocks dot_blocks_of(ptrdiff_t channels)
+{
+    return MANY_REGISTERS ? channel_blocks_of(channels) : (channel_blocks){.count = ceil_div(channels, 2)};
+}
+
+static ptrdiff_t dot_block_begin(channel_blocks b, ptrdiff_t i) { return MANY_REGISTERS ? channel_block_begin(b, i) : 2 * i; }
+
+static ptrdiff_t dot_block_size(channel_blocks b, ptrdiff_t i) { return MANY_REGISTERS ? channel_block_size(b, i) : 2; }
+
+/* Vectors of sums of one block: all of its tiles. */
+static ptrdiff_t dot_block_sums(ptrdiff_t size, ptrdiff_t taps)
+{
+    return ceil_div(taps, dot_tile_taps(size)) * dot_tile_taps(size) * size;
+}
+
+static real lane_sum(const real *v)
+{
+    real s = v[0];
+    for (ptrdiff_t i = 1; i < VLEN; i++) {
+        s += v[i];
+    }
+    return s;
+}
+
+static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room)
+{
+    const correlation *c = x->c;
+    piece from = {.image = x->dout + image * c->out.n + group * c->OC * c->out.c,
+                  .stride = c->out,
+                  .channels = c->OC,
+                  .h = c->h.out,
+                  .w = c->w.out,
+                  .row = row,
+                  .rows = rows,
+                  .col = 0,
+                  .cols = c->w.out};
+    FN(pack_planes)(&from, 1, 1, x->planes.pitch, x->dy_plane, room);
+}
+
+/* All tiles of all blocks over the `strips` strips in scratch. */
+static void dot_tiles(const weight_context *x, const real *room, dot_tile t, real *sums)
+{
+    const correlation *c = x->c;
+    const real *dy = room + x->planes.image;
+    channel_blocks blocks = dot_blocks_of(c->OC);
+    for (ptrdiff_t block = 0; block < blocks.count; block++) {
+        ptrdiff_t first = dot_block_begin(blocks, block), size = dot_block_size(blocks, block);
+        ptrdiff_t tile = dot_tile_taps(size);
+        for (ptrdiff_t m = 0; m < size; m++) {
+            t.dy[m] = dy + at_most(first + m, c->OC - 1) * x->dy_plane;
+        }
+        for (ptrdiff_t k = 0; k < x->taps; k += tile, sums += size * tile * VLEN) {
+            for (ptrdiff_t i = 0; i < tile; i++) {
+                t.x[i] = room + x->offset[at_most(k + i, x->taps - 1)];
+            }
+            t.sums = sums;
+            FN(dot_tile_run)(&t, size);
+        }
+    }
+}
+
+/* Lanes added up, from the order of the tiles to the order of the weights. */
+static void finish_sums(const weight_context *x, const real *sums, real *to)
+{
+    const correlation *c = x->c;
+    channel_blocks blocks = dot_blocks_of(c->OC);
+    for (ptrdiff_t block = 0; block < blocks.count; block++) {
+        ptrdiff_t first = dot_block_begin(blocks, block), size = dot_block_size(blocks, block);
+        ptrdiff_t tile = dot_tile_taps(size);
+        for (ptrdiff_t m = 0; m < size && first + m < c->OC; m++) {
+            for (ptrdiff_t k = 0; k < x->taps; k++) {
+                to[(first + m) * x->taps + k] = lane_sum(sums + (k / tile * size * tile + m * tile + k % tile) * VLEN);
+            }
+        }
+        sums += dot_block_sums(size, x->taps) * VLEN;
+    }
+}
+
+static ptrdiff_t all_dot_sums(const weight_context *x)
+{
+    channel_blocks blocks = dot_blocks_of(x->c->OC);
+    ptrdiff_t vectors = 0;
+    for (ptrdiff_t block = 0; block < blocks.count; block++) {
+        vectors += dot_block_sums(dot_block_size(blocks, block), x->taps);
+    }
+    return vectors * VLEN;
+}
+
+/* db += the planes of dy of one strip, in vectors. */
+static void add_planes(const weight_context *x, const real *dy, ptrdiff_t vectors_of_plane, real *sums)
+{
+    for (ptrdiff_t m = 0; m < x->c->OC; m++) {
+        vec s = v_load(sums + m * VLEN);
+        for (ptrdiff_t v = 0; v < vectors_of_plane; v++) {
+            s += v_load(dy + m * x->dy_plane + v * VLEN);
+        }
+        v_store(sums + m * VLEN, s);
+    }
+}
+
+static void weight_chunk(void *context_, ptrdiff_t chunk)
+{
+    const weight_context *x = context_;
+    const correlation *c = x->c;
+    planes p = x->planes;
+    ptrdiff_t group = chunk % c->G, slot = chunk / c->G, begin, end;
+    chunk_bounds(c->N * x->strips, x->slots, slot, &begin, &end);
+    ptrdiff_t row_vectors = p.flat ? 1 : ceil_div(c->w.out, VLEN); /* runs of a strip */
+
+    ptrdiff_t dots = all_dot_sums(x), values = x->batch * x->strip_values + dots + c->OC * VLEN;
+    real *room = scratch((size_t)values * sizeof(real) + (size_t)(x->batch * row_vectors) * sizeof(ptrdiff_t));
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    real *sums = room + x->batch * x->strip_values, *bias = sums + dots;
+    ptrdiff_t *run = (ptrdiff_t *)(room + values);
+    memset(sums, 0, (size_t)(dots + c->OC * VLEN) * sizeof *sums);
+    for (ptrdiff_t i = 0; i < x->batch * row_vectors; i++) {
+        run[i] = i / row_vectors * x->strip_values + i % row_vectors * VLEN;
+    }
+
+    for (ptrdiff_t strip = begin; strip < end;) {
+        /* A shorter last strip of an image has zeros of dy where its rows end. */
+        ptrdiff_t batch = at_most(x->batch, end - strip);
+        for (ptrdiff_t i = 0; i < batch; i++, strip++) {
+            ptrdiff_t image = strip / x->strips, row = strip % x->strips * x->rows;
+            ptrdiff_t rows = at_most(x->rows, c->h.out - row);
+            real *to = room + i * x->strip_values;
+            load_planes(c, p, x->in, group, image, row, rows, to);
+            load_dy(x, group, image, row, rows, to + p.image);
+            if (x->db != NULL) {
+                add_planes(x, to + p.image, x->dy_plane / VLEN, bias);
+            }
+        }
+        dot_tile t = {.run = run, .runs = batch * row_vectors};
+        t.length = p.flat ? ceil_div((x->rows - 1) * p.pitch + c->w.out, VLEN) : x->rows;
+        t.step = p.flat ? VLEN : p.pitch;
+        dot_tiles(x, room, t, sums);
+    }
+
+    ptrdiff_t all = x->slots * c->G * c->OC * x->taps;
+    finish_sums(x, sums, x->sums + chunk * c->OC * x->taps);
+    for (ptrdiff_t m = 0; m < c->OC; m++) {
+        x->sums[all + chunk * c->OC + m] = lane_sum(bias + m * VLEN);
+    }
+}
+
+/* to[i] = sum over slots, in order. */
+static void add_slots(const real *sums, ptrdiff_t slots, ptrdiff_t n, real *to)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        real s = sums[i];
+        for (ptrdiff_t slot = 1; slot < slots; slot++) {
+            s += sums[slot * n + i];
+        }
+        to[i] = s;
+    }
+}
+
+void FN(correlate_planes_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
+{
+    enum { BATCH_BYTES = 192 << 10, CHUNK_WORK = 8 << 20, MOST_CHUNKS = 64 };
+    weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db};
+    x.taps = c->IC * c->h.taps * c->w.taps;
+    ptrdiff_t most_rows = BATCH_BYTES / (ptrdiff_t)sizeof(real) / (row_values(c) + c->OC * (c->w.out + VLEN));
+    x.strips = ceil_div(c->h.out, at_most(at_least(most_rows, 1), c->h.out));
+    x.rows = ceil_div(c->h.out, x.strips);
+    x.planes = planes_of(c, x.rows);
+    x.dy_plane = ceil_div(x.rows * x.planes.pitch + VLEN, VLEN) * VLEN;
+    x.strip_values = x.planes.image + c->OC * x.dy_plane;
+
+    double shares = correlation_work(c) / c->G / CHUNK_WORK;
+    x.slots = at_least(MOST_CHUNKS / c->G, 1);
+    x.slots = shares < x.slots ? (ptrdiff_t)shares + 1 : x.slots;
+    x.slots = at_most(x.slots, c->N * x.strips);
+    x.batch = at_least(BATCH_BYTES / (ptrdiff_t)sizeof(real) / x.strip_values, 1);
+    x.batch = at_most(x.batch, ceil_div(c->N * x.strips, x.slots));
+
+    ptrdiff_t values = c->G * c->OC * x.taps;
+    size_t sums = (size_t)ceil_div(x.slots * (values + c->G * c->OC), VLEN) * VBYTES;
+    char *memory = memory_get(sums + (size_t)x.taps * sizeof(ptrdiff_t));
+    if (memory == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    x.sums = (real *)memory;
+    x.offset = (ptrdiff_t *)(memory + sums);
+    fill_offsets(c, x.planes, x.offset);
+    parallel_for(x.slots * c->G, weight_chunk, &x);
+    add_slots(x.sums, x.slots, values, dw);
+    if (db != NULL) {
+        add_slots(x.sums + x.slots * values, x.slots, c->G * c->OC, db);
+    }
+    memory_put(memory);
+}
