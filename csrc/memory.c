@@ -56,30 +56,24 @@ static struct memory_stats stats;
 static long fail_after = -1;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static struct block *block_of(void *user)
-{
-    return (struct block *)((char *)user - ALIGNMENT);
-}
+static struct block *block_of(void *user) { return (struct block *)((char *)user - ALIGNMENT); }
 
-static void *user_of(struct block *block)
-{
-    return (char *)block + ALIGNMENT;
-}
+static void *user_of(struct block *block) { return (char *)block + ALIGNMENT; }
 
-static int floor_log2(size_t n)
-{
-    return (int)(sizeof(unsigned long long) * 8 - 1) - __builtin_clzll(n);
-}
+static int floor_log2(size_t n) { return (int)(sizeof(unsigned long long) * 8 - 1) - __builtin_clzll(n); }
 
 static size_t rounded(size_t bytes)
 {
-    if (bytes < ALIGNMENT)
+    if (bytes < ALIGNMENT) {
         bytes = ALIGNMENT;
-    if (!CACHING)
+    }
+    if (!CACHING) {
         return bytes;
+    }
     size_t step = (size_t)1 << (floor_log2(bytes) - 3);
-    if (step < ALIGNMENT)
+    if (step < ALIGNMENT) {
         step = ALIGNMENT;
+    }
     return (bytes + step - 1) / step * step;
 }
 
@@ -94,13 +88,16 @@ static int list_of(size_t bytes)
 static void *map_aligned(size_t length)
 {
     char *start = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED)
+    if (start == MAP_FAILED) {
         return NULL;
+    }
     size_t before = (HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE;
-    if (before > 0)
+    if (before > 0) {
         munmap(start, before);
-    if (before < HUGE_PAGE)
+    }
+    if (before < HUGE_PAGE) {
         munmap(start + before + length, HUGE_PAGE - before);
+    }
 #ifdef MADV_HUGEPAGE
     madvise(start + before, length, MADV_HUGEPAGE); /* a wish: an error changes nothing */
 #endif
@@ -115,8 +112,7 @@ static struct block *from_system(size_t bytes)
         /* Whole pages of any size in use; the header takes the first 64 bytes. */
         mapped = (bytes + ALIGNMENT + 65535) / 65536 * 65536;
         block = map_aligned(mapped);
-    }
-    else {
+    } else {
         void *memory;
         block = posix_memalign(&memory, ALIGNMENT, bytes + ALIGNMENT) == 0 ? memory : NULL;
     }
@@ -129,23 +125,25 @@ static struct block *from_system(size_t bytes)
 
 static void to_system(struct block *block)
 {
-    if (block->mapped > 0)
+    if (block->mapped > 0) {
         munmap(block, block->mapped);
-    else
+    } else {
         free(block);
+    }
 }
 
 /* Unlinks all free blocks; they are returned to the system outside of the mutex. */
 static struct block *unlink_all(void)
 {
     struct block *all = NULL;
-    for (int list = 0; list < SIZES; list++)
+    for (int list = 0; list < SIZES; list++) {
         while (free_blocks[list] != NULL) {
             struct block *block = free_blocks[list];
             free_blocks[list] = block->next;
             block->next = all;
             all = block;
         }
+    }
     stats.cached = 0;
     return all;
 }
@@ -168,15 +166,9 @@ void memory_trim(void)
 }
 
 /* fork copies the lists as they are at that moment: let no other thread be in the middle of a change. */
-static void lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
+static void lock(void) { pthread_mutex_lock(&mutex); }
 
-static void unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t scratch_key;
@@ -201,8 +193,9 @@ static void start(void)
 static void count_in(size_t bytes)
 {
     stats.in_use += bytes;
-    if (stats.in_use > stats.peak)
+    if (stats.in_use > stats.peak) {
         stats.peak = stats.in_use;
+    }
 }
 
 /* *fresh: the block comes from mmap just now and holds zeros. */
@@ -210,8 +203,9 @@ static void *get(size_t bytes, int *fresh)
 {
     pthread_once(&once, start);
     *fresh = 0;
-    if (bytes > LARGEST)
+    if (bytes > LARGEST) {
         return NULL;
+    }
     bytes = rounded(bytes);
     int list = list_of(bytes);
 
@@ -225,9 +219,9 @@ static void *get(size_t bytes, int *fresh)
         free_blocks[list] = block->next;
         stats.cached -= bytes;
         count_in(bytes);
-    }
-    else if (stats.cached > ALWAYS_CACHED && stats.cached > stats.peak)
+    } else if (stats.cached > ALWAYS_CACHED && stats.cached > stats.peak) {
         surplus = unlink_all();
+    }
     pthread_mutex_unlock(&mutex);
 
     if (block == NULL) {
@@ -237,8 +231,9 @@ static void *get(size_t bytes, int *fresh)
             memory_trim();
             block = from_system(bytes);
         }
-        if (block == NULL)
+        if (block == NULL) {
             return NULL;
+        }
         *fresh = block->mapped > 0;
         pthread_mutex_lock(&mutex);
         count_in(bytes);
@@ -258,21 +253,24 @@ void *memory_get_zeroed(size_t bytes)
 {
     int fresh;
     void *user = get(bytes, &fresh);
-    if (user != NULL && !fresh)
+    if (user != NULL && !fresh) {
         memset(user, 0, bytes);
+    }
     return user;
 }
 
 void memory_put(void *user)
 {
-    if (user == NULL)
+    if (user == NULL) {
         return;
+    }
     struct block *block = block_of(user);
     assert(block->in_use);
     block->in_use = 0;
     size_t bytes = block->bytes;
-    if (!CACHING)
+    if (!CACHING) {
         to_system(block);
+    }
     pthread_mutex_lock(&mutex);
     stats.in_use -= bytes;
     if (CACHING) {
@@ -286,11 +284,13 @@ void memory_put(void *user)
 
 void *memory_resize(void *user, size_t bytes)
 {
-    if (user == NULL)
+    if (user == NULL) {
         return memory_get(bytes);
+    }
     size_t before = block_of(user)->bytes;
-    if (bytes <= LARGEST && rounded(bytes) == before)
+    if (bytes <= LARGEST && rounded(bytes) == before) {
         return user;
+    }
     void *moved = memory_get(bytes);
     if (moved != NULL) {
         memcpy(moved, user, before < bytes ? before : bytes);
@@ -323,16 +323,19 @@ void memory_fail_after(long requests)
 
 void *scratch(size_t bytes)
 {
-    if (mine.block != NULL && bytes <= mine.bytes)
+    if (mine.block != NULL && bytes <= mine.bytes) {
         return mine.block;
+    }
     memory_put(mine.block);
     mine = (struct scratch_block){NULL, 0};
     mine.block = memory_get(bytes);
-    if (mine.block == NULL)
+    if (mine.block == NULL) {
         return NULL;
+    }
     mine.bytes = block_of(mine.block)->bytes;
-    if (have_scratch_key)
+    if (have_scratch_key) {
         pthread_setspecific(scratch_key, &mine);
+    }
     return mine.block;
 }
 

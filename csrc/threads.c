@@ -57,15 +57,15 @@ static struct {
 
     /* Sleeping. The mutex guards nothing but the step from "nothing to do" to sleep. */
     _Alignas(64) pthread_mutex_t mutex;
-    pthread_cond_t work;      /* workers sleep here */
-    pthread_cond_t finished;  /* the owner sleeps here */
+    pthread_cond_t work;     /* workers sleep here */
+    pthread_cond_t finished; /* the owner sleeps here */
     atomic_int workers_asleep;
     atomic_int owner_asleep;
 
     /* The workers. Only the owner changes these. */
-    int sized_for;          /* thread count that the workers were started for */
-    int started;            /* workers that run: ids[0..started-1] */
-    atomic_int wanted;      /* a worker whose index is not below this leaves */
+    int sized_for;     /* thread count that the workers were started for */
+    int started;       /* workers that run: ids[0..started-1] */
+    atomic_int wanted; /* a worker whose index is not below this leaves */
     pthread_t ids[THREADS_MAX];
 } pool = {.owned = ATOMIC_FLAG_INIT};
 
@@ -105,15 +105,18 @@ static int spin_until(const atomic_ptrdiff_t *counter, int is_zero)
     int64_t end = 0;
     for (;;) {
         for (int i = 0; i < 32; i++) {
-            if ((atomic_load(counter) == 0) == is_zero)
+            if ((atomic_load(counter) == 0) == is_zero) {
                 return 1;
+            }
             SPIN_PAUSE();
         }
         int64_t now = nanoseconds(CLOCK_MONOTONIC);
-        if (end == 0)
+        if (end == 0) {
             end = now + SPIN_NS;
-        if (now >= end)
+        }
+        if (now >= end) {
             return 0;
+        }
     }
 }
 
@@ -163,17 +166,21 @@ static void after_fork_in_child(void)
  * that is no positive number is treated as if it were not set. */
 static int count_from_environment(const char *text)
 {
-    if (text == NULL)
+    if (text == NULL) {
         return 0;
+    }
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10); /* LONG_MAX if it is too large */
-    if (end == text || value < 1)
+    if (end == text || value < 1) {
         return 0;
-    while (*end == ' ' || *end == '\t')
+    }
+    while (*end == ' ' || *end == '\t') {
         end++;
-    if (*end != '\0' && *end != ',')
+    }
+    if (*end != '\0' && *end != ',') {
         return 0;
+    }
     return value > THREADS_MAX ? THREADS_MAX : (int)value;
 }
 
@@ -182,8 +189,9 @@ static void start(void)
     init_sleeping();
     pthread_atfork(NULL, NULL, after_fork_in_child);
     int threads = count_from_environment(getenv("OMP_NUM_THREADS"));
-    if (threads == 0)
+    if (threads == 0) {
         threads = cpu_count();
+    }
     int unknown = 0; /* threads_set may have been here first */
     atomic_compare_exchange_strong(&thread_count, &unknown, threads > THREADS_MAX ? THREADS_MAX : threads);
 }
@@ -204,24 +212,18 @@ void threads_set(int threads)
     atomic_store(&thread_count, threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads);
 }
 
-unsigned threads_forks(void)
-{
-    return atomic_load(&forks);
-}
+unsigned threads_forks(void) { return atomic_load(&forks); }
 
-void threads_set_poll(int (*poll)(void))
-{
-    atomic_store(&poll_function, poll);
-}
+void threads_set_poll(int (*poll)(void)) { atomic_store(&poll_function, poll); }
 
 void kernel_abort(int status)
 {
     if (self.shared != NULL) {
         int ok = KERNEL_OK;
         atomic_compare_exchange_strong(self.shared, &ok, status);
-    }
-    else if (self.status == KERNEL_OK)
+    } else if (self.status == KERNEL_OK) {
         self.status = status;
+    }
 }
 
 int kernel_status(void)
@@ -234,8 +236,9 @@ int kernel_status(void)
 
 static int stopped(void)
 {
-    if (self.shared != NULL)
+    if (self.shared != NULL) {
         return atomic_load_explicit(self.shared, memory_order_relaxed) != KERNEL_OK;
+    }
     return self.status != KERNEL_OK;
 }
 
@@ -243,13 +246,16 @@ static int stopped(void)
 static void poll_when_due(void)
 {
     int (*poll)(void) = atomic_load_explicit(&poll_function, memory_order_relaxed);
-    if (poll == NULL || self.is_worker || stopped())
+    if (poll == NULL || self.is_worker || stopped()) {
         return;
+    }
     int64_t now = rough_nanoseconds();
-    if (self.polled == 0)
+    if (self.polled == 0) {
         self.polled = now;
-    if (now - self.polled < POLL_NS)
+    }
+    if (now - self.polled < POLL_NS) {
         return;
+    }
 
     /* poll may run any Python code, even other kernels: give them a clean slate. */
     atomic_int *shared = self.shared;
@@ -259,13 +265,21 @@ static void poll_when_due(void)
     self.shared = shared;
     self.status = KERNEL_OK;
     self.polled = rough_nanoseconds();
-    if (!interrupted)
+    if (!interrupted) {
         return;
+    }
     /* This beats another status: poll's exception is set and wants to be seen. */
-    if (shared != NULL)
+    if (shared != NULL) {
         atomic_store(shared, KERNEL_INTERRUPTED);
-    else
+    } else {
         self.status = KERNEL_INTERRUPTED;
+    }
+}
+
+int kernel_stopped(void)
+{
+    poll_when_due();
+    return stopped();
 }
 
 static void run_serially(ptrdiff_t chunks, void (*fn)(void *, ptrdiff_t), void *context)
@@ -291,10 +305,12 @@ static void take_chunks(void)
 {
     ptrdiff_t left = atomic_load(&pool.left);
     while (left > 0) {
-        if (!atomic_compare_exchange_weak(&pool.left, &left, left - 1))
+        if (!atomic_compare_exchange_weak(&pool.left, &left, left - 1)) {
             continue; /* left has been read anew */
-        if (!stopped())
+        }
+        if (!stopped()) {
             pool.fn(pool.context, pool.chunks - left);
+        }
         count_as_finished();
         poll_when_due();
         left = atomic_load(&pool.left);
@@ -311,13 +327,15 @@ static void *work(void *index_as_pointer)
             pthread_mutex_lock(&pool.mutex);
             /* Announced before left is read; the owner sets left before it reads the announcement. */
             atomic_fetch_add(&pool.workers_asleep, 1);
-            while (atomic_load(&pool.left) == 0 && index < atomic_load(&pool.wanted))
+            while (atomic_load(&pool.left) == 0 && index < atomic_load(&pool.wanted)) {
                 pthread_cond_wait(&pool.work, &pool.mutex);
+            }
             atomic_fetch_sub(&pool.workers_asleep, 1);
             pthread_mutex_unlock(&pool.mutex);
         }
-        if (index >= atomic_load(&pool.wanted))
+        if (index >= atomic_load(&pool.wanted)) {
             return NULL;
+        }
         take_chunks();
     }
 }
@@ -332,8 +350,9 @@ static int start_worker(int index)
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGILL);
     pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
+    if (pthread_attr_init(&attributes) != 0) {
         return -1;
+    }
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&pool.ids[index], &attributes, work, (void *)(intptr_t)index);
@@ -350,29 +369,34 @@ static void resize(int threads)
         pthread_mutex_lock(&pool.mutex);
         pthread_cond_broadcast(&pool.work);
         pthread_mutex_unlock(&pool.mutex);
-        while (pool.started > threads - 1)
+        while (pool.started > threads - 1) {
             pthread_join(pool.ids[--pool.started], NULL);
+        }
     }
-    while (pool.started < threads - 1 && start_worker(pool.started) == 0)
+    while (pool.started < threads - 1 && start_worker(pool.started) == 0) {
         pool.started++;
+    }
     pool.sized_for = threads;
 }
 
 static void wake_workers(ptrdiff_t helpers)
 {
     int asleep = atomic_load(&pool.workers_asleep);
-    if (asleep == 0)
+    if (asleep == 0) {
         return;
+    }
     pthread_mutex_lock(&pool.mutex); /* see count_as_finished */
     pthread_mutex_unlock(&pool.mutex);
-    for (int i = 0; i < asleep && i < helpers; i++)
+    for (int i = 0; i < asleep && i < helpers; i++) {
         pthread_cond_signal(&pool.work);
+    }
 }
 
 static void wait_for_others(void)
 {
-    if (spin_until(&pool.unfinished, 1))
+    if (spin_until(&pool.unfinished, 1)) {
         return;
+    }
     pthread_mutex_lock(&pool.mutex);
     atomic_store(&pool.owner_asleep, 1);
     while (atomic_load(&pool.unfinished) > 0) {
@@ -393,8 +417,9 @@ void parallel_for(ptrdiff_t chunks, void (*fn)(void *context, ptrdiff_t chunk), 
         run_serially(chunks, fn, context);
         return;
     }
-    if (pool.sized_for != threads)
+    if (pool.sized_for != threads) {
         resize(threads);
+    }
     pool.fn = fn;
     pool.context = context;
     pool.chunks = chunks;

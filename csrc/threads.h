@@ -36,6 +36,10 @@ void kernel_abort(int status);
 /* How the kernel call of this thread ended. Reading clears it: the next kernel call starts afresh. */
 int kernel_status(void);
 
+/* For a long loop that is not cut into chunks: call it every millisecond or so, outside of chunks too. Nonzero: the
+ * kernel call is stopped, leave the loop. */
+int kernel_stopped(void);
+
 /* poll is called by the thread that called parallel_for, between chunks and while it waits for others, about every
  * 50 ms. If it returns nonzero the kernel call is stopped with KERNEL_INTERRUPTED. */
 void threads_set_poll(int (*poll)(void));
@@ -46,8 +50,9 @@ unsigned threads_forks(void);
 /* Number of chunks for n items when one chunk should hold about grain of them: ceil(n / grain), in 1..256. */
 static inline ptrdiff_t chunks_of(ptrdiff_t n, ptrdiff_t grain)
 {
-    if (grain < 1)
+    if (grain < 1) {
         grain = 1;
+    }
     ptrdiff_t chunks = n / grain + (n % grain != 0);
     return chunks < 1 ? 1 : chunks > 256 ? 256 : chunks;
 }

@@ -1,5 +1,6 @@
 /* convert.c: any object to a checked array, and new arrays for results. */
 #include "binding.h"
+#include "runtime.h"
 
 
 int check_nargs(const char *function, Py_ssize_t got, Py_ssize_t expected)
@@ -189,19 +190,14 @@ int parse_double(PyObject *object, const char *function, const char *name, doubl
     return 0;
 }
 
-static PyArrayObject *pooled_empty(int ndim, const npy_intp *dims, int type)
-{
-    return (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
-}
-
-PyArrayObject *array_new(int ndim, const npy_intp *dims, int type, enum memory_order order)
+static PyArrayObject *new_array(int ndim, const npy_intp *dims, int type, enum memory_order order, int zeroed)
 {
     if (order == ROWS || ndim != 4) {
-        return pooled_empty(ndim, dims, type);
+        return pooled_array(ndim, dims, type, zeroed);
     }
     /* Allocated as (N,H,W,C), then told that it is (N,C,H,W): same size, and the array owns its memory. */
     npy_intp in_memory[4] = {dims[0], dims[2], dims[3], dims[1]};
-    PyArrayObject *array = pooled_empty(4, in_memory, type);
+    PyArrayObject *array = pooled_array(4, in_memory, type, zeroed);
     if (array == NULL) {
         return NULL;
     }
@@ -213,6 +209,11 @@ PyArrayObject *array_new(int ndim, const npy_intp *dims, int type, enum memory_o
     return array;
 }
 
+PyArrayObject *array_new(int ndim, const npy_intp *dims, int type, enum memory_order order)
+{
+    return new_array(ndim, dims, type, order, 0);
+}
+
 PyArrayObject *array_new_like(PyArrayObject *like)
 {
     enum memory_order order = is_channels_last(like) ? CHANNELS_LAST : ROWS;
@@ -221,14 +222,14 @@ PyArrayObject *array_new_like(PyArrayObject *like)
 
 PyArrayObject *array_zeros(int ndim, const npy_intp *dims, int type, enum memory_order order)
 {
-    PyArrayObject *array = array_new(ndim, dims, type, order);
-    if (array != NULL) {
-        memset(PyArray_DATA(array), 0, (size_t)PyArray_NBYTES(array));
-    }
-    return array;
+    return new_array(ndim, dims, type, order, 1);
 }
 
-PyThreadState *kernel_enter(double work) { return work > 3e4 ? PyEval_SaveThread() : NULL; }
+PyThreadState *kernel_enter(double work)
+{
+    kernel_status(); /* a status that a binding forgot to ask for must not stop this kernel */
+    return work > 3e4 ? PyEval_SaveThread() : NULL;
+}
 
 int kernel_leave(PyThreadState *state)
 {

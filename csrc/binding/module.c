@@ -1,6 +1,7 @@
 /* module.c: the module cnn._cnn: its functions, its errors, its start. */
 #define CNN_IMPORT_ARRAY
 #include "binding.h"
+#include "runtime.h"
 
 PyObject *ShapeError, *DTypeError;
 
@@ -19,7 +20,14 @@ PyObject *ShapeError, *DTypeError;
     F(mul_, "(a, b) -> a, multiplied by b in place")                                                                   \
     F(copy_order, "(x, channels_last) -> x, or a copy, in that memory order")                                          \
     F(cat, "(arrays, dim) -> the arrays joined along dim")                                                             \
-    F(split, "(x, sizes, dim) -> list of copies, cut along dim")
+    F(split, "(x, sizes, dim) -> list of copies, cut along dim")                                                       \
+    F(set_num_threads, "(n): threads that work on a kernel, the caller included")                                      \
+    F(get_num_threads, "() -> n")                                                                                      \
+    F(empty, "(shape, dtype) -> array of undefined contents, its memory from the cache")                               \
+    F(empty_cache, "(): give cached memory back to the system")                                                        \
+    F(memory_stats, "() -> {in_use, cached, peak}: bytes in arrays and scratch of the kernels")                        \
+    F(reset_peak_memory, "(): let the peak start from what is in use now")                                             \
+    F(fail_allocation_after, "(requests): for tests, the request after these fails; -1: none")
 
 #define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
 FUNCTIONS(F)
@@ -96,6 +104,9 @@ static int module_exec(PyObject *module)
     ShapeError = new_error(module, "ShapeError", PyExc_ValueError, "A size or shape that does not fit.");
     DTypeError = new_error(module, "DTypeError", PyExc_TypeError, "A data type that does not fit.");
     if (ShapeError == NULL || DTypeError == NULL) {
+        return -1;
+    }
+    if (runtime_start() < 0 || generator_add_type(module) < 0) {
         return -1;
     }
     const char *isa = getenv("CNN_ISA");

@@ -14,6 +14,7 @@
     K(conv2d_backward_input, (const conv2d_shape *s, const real *dy, const real *w, real *dx))                         \
     K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
     K(conv2d_output_order, (const conv2d_shape *s, int *channels_last))                                                \
+    K(normal_transform, (real * x, ptrdiff_t blocks, double mean, double std))                                         \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
     K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \

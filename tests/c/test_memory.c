@@ -8,12 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
+#define CHECK(condition)                                                              \
+    do {                                                                              \
+        if (!(condition)) {                                                           \
             fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                              \
-        }                                                                         \
+            exit(1);                                                                  \
+        }                                                                             \
     } while (0)
 
 static const size_t MB = 1 << 20;
@@ -43,8 +43,9 @@ static void test_alignment(void)
         char *a = memory_get(bytes), *b = memory_get(bytes);
         CHECK(a != NULL && b != NULL && a != b);
         CHECK((uintptr_t)a % 64 == 0 && (uintptr_t)b % 64 == 0);
-        if (bytes >= HUGE_PAGE)
+        if (bytes >= HUGE_PAGE) {
             CHECK(((uintptr_t)a - 64) % HUGE_PAGE == 0);
+        }
         memset(a, 1, bytes);
         memset(b, 2, bytes);
         CHECK(bytes == 0 || (a[0] == 1 && a[bytes - 1] == 1));
@@ -75,14 +76,16 @@ static void test_reuse(void)
 static void test_resize(void)
 {
     unsigned char *p = memory_resize(NULL, 10);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         p[i] = (unsigned char)i;
+    }
     static const size_t sizes[] = {1000, 100000, 5 << 20, 9 << 20, 3 << 20, 500, 10};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         p = memory_resize(p, sizes[s]);
         CHECK(p != NULL);
-        for (int i = 0; i < 10; i++)
+        for (int i = 0; i < 10; i++) {
             CHECK(p[i] == i);
+        }
     }
     CHECK(memory_resize(p, (size_t)1 << 62) == NULL && p[9] == 9);
     memory_put(p);
@@ -91,14 +94,16 @@ static void test_resize(void)
 
 static void test_zeroed(void)
 {
-    for (int round = 0; round < 2; round++) /* fresh, then used before */
+    for (int round = 0; round < 2; round++) { /* fresh, then used before */
         for (size_t bytes = 1; bytes < 20 * MB; bytes = bytes * 3 + 1) {
             char *p = memory_get_zeroed(bytes);
-            for (size_t i = 0; i < bytes; i++)
+            for (size_t i = 0; i < bytes; i++) {
                 CHECK(p[i] == 0);
+            }
             memset(p, 7, bytes);
             memory_put(p);
         }
+    }
 }
 
 static void test_too_large(void)
@@ -167,10 +172,12 @@ static void test_scratch(void)
 {
     for (int i = 0; i < 20; i++) {
         pthread_t ids[4];
-        for (int t = 0; t < 4; t++)
+        for (int t = 0; t < 4; t++) {
             CHECK(pthread_create(&ids[t], NULL, use_scratch, NULL) == 0);
-        for (int t = 0; t < 4; t++)
+        }
+        for (int t = 0; t < 4; t++) {
             pthread_join(ids[t], NULL);
+        }
         CHECK(memory_stats().in_use == 0); /* the ends of the threads gave it back */
     }
 }
@@ -193,21 +200,25 @@ static void *churn(void *seed)
         blocks[slot] = memory_get(sizes[slot]);
         CHECK(blocks[slot] != NULL);
         blocks[slot][0] = blocks[slot][sizes[slot] - 1] = (unsigned char)slot;
-        if (i % 5000 == 0)
+        if (i % 5000 == 0) {
             memory_trim();
+        }
     }
-    for (int slot = 0; slot < 32; slot++)
+    for (int slot = 0; slot < 32; slot++) {
         memory_put(blocks[slot]);
+    }
     return NULL;
 }
 
 static void test_threads(void)
 {
     pthread_t ids[4];
-    for (uintptr_t t = 0; t < 4; t++)
+    for (uintptr_t t = 0; t < 4; t++) {
         CHECK(pthread_create(&ids[t], NULL, churn, (void *)(t + 1)) == 0);
-    for (int t = 0; t < 4; t++)
+    }
+    for (int t = 0; t < 4; t++) {
         pthread_join(ids[t], NULL);
+    }
     CHECK(memory_stats().in_use == 0);
 }
 
@@ -216,15 +227,17 @@ static void test_fork(void)
 {
     pthread_t ids[3];
     churning = 1;
-    for (uintptr_t t = 0; t < 3; t++)
+    for (uintptr_t t = 0; t < 3; t++) {
         CHECK(pthread_create(&ids[t], NULL, churn, (void *)(t + 1)) == 0);
+    }
     for (int i = 0; i < 100; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
             alarm(5);
-            for (size_t bytes = 1; bytes < 10 * MB; bytes *= 2)
+            for (size_t bytes = 1; bytes < 10 * MB; bytes *= 2) {
                 memset(memory_get(bytes), 1, bytes);
+            }
             memory_trim();
             _exit(0);
         }
@@ -232,8 +245,9 @@ static void test_fork(void)
         CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     churning = 0;
-    for (int t = 0; t < 3; t++)
+    for (int t = 0; t < 3; t++) {
         pthread_join(ids[t], NULL);
+    }
 }
 
 static long faults(void)
@@ -249,8 +263,9 @@ static void step(void)
     static const size_t sizes[] = {12 * 1048576, 16777216, 16777216, 4194304, 8388608, 8388608, 2097152, 262144, 5120};
     enum { LAYERS = sizeof sizes / sizeof sizes[0] };
     char *activations[LAYERS], *gradient = NULL;
-    for (int i = 0; i < LAYERS; i++)
+    for (int i = 0; i < LAYERS; i++) {
         memset(activations[i] = memory_get(sizes[i]), i, sizes[i]);
+    }
     for (int i = LAYERS - 1; i >= 0; i--) {
         char *next = memory_get(sizes[i]);
         memset(next, i, sizes[i]);
@@ -266,8 +281,9 @@ static void test_no_faults(void)
     step();
     step();
     long before = faults();
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         step();
+    }
     CHECK(faults() - before == 0);
 }
 
@@ -276,15 +292,16 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } tests[] = {{"sizes", test_sizes}, {"alignment", test_alignment}, {"reuse", test_reuse}, {"resize", test_resize},
-                 {"zeroed", test_zeroed}, {"too_large", test_too_large}, {"bound", test_bound},
-                 {"failing", test_failing}, {"scratch", test_scratch}, {"threads", test_threads}, {"fork", test_fork},
-                 {"no_faults", test_no_faults}};
-    for (size_t i = 0; argc == 2 && i < sizeof tests / sizeof tests[0]; i++)
+    } tests[] = {{"sizes", test_sizes},     {"alignment", test_alignment}, {"reuse", test_reuse},
+                 {"resize", test_resize},   {"zeroed", test_zeroed},       {"too_large", test_too_large},
+                 {"bound", test_bound},     {"failing", test_failing},     {"scratch", test_scratch},
+                 {"threads", test_threads}, {"fork", test_fork},           {"no_faults", test_no_faults}};
+    for (size_t i = 0; argc == 2 && i < sizeof tests / sizeof tests[0]; i++) {
         if (strcmp(argv[1], tests[i].name) == 0) {
             tests[i].run();
             return 0;
         }
+    }
     fprintf(stderr, "usage: test_memory NAME\n");
     return 2;
 }

@@ -6,18 +6,15 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
+#define CHECK(condition)                                                              \
+    do {                                                                              \
+        if (!(condition)) {                                                           \
             fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                              \
-        }                                                                         \
+            exit(1);                                                                  \
+        }                                                                             \
     } while (0)
 
-static int milliseconds_since(int64_t start)
-{
-    return (int)((nanoseconds(CLOCK_MONOTONIC) - start) / 1000000);
-}
+static int milliseconds_since(int64_t start) { return (int)((nanoseconds(CLOCK_MONOTONIC) - start) / 1000000); }
 
 static void busy_wait(int microseconds)
 {
@@ -40,8 +37,9 @@ static void mark(void *context, ptrdiff_t chunk)
 
 static void check_marked_once(struct marks *marks, ptrdiff_t chunks)
 {
-    for (ptrdiff_t i = 0; i < chunks; i++)
+    for (ptrdiff_t i = 0; i < chunks; i++) {
         CHECK(atomic_exchange(&marks->count[i], 0) == 1);
+    }
 }
 
 static void test_each_chunk_once(void)
@@ -52,11 +50,12 @@ static void test_each_chunk_once(void)
     for (int t = 0; t < 8; t++) {
         threads_set(thread_counts[t]);
         CHECK(threads_get() == thread_counts[t]);
-        for (int c = 0; c < 8; c++)
+        for (int c = 0; c < 8; c++) {
             for (int repeat = 0; repeat < 50; repeat++) {
                 parallel_for(chunk_counts[c], mark, &marks);
                 check_marked_once(&marks, chunk_counts[c]);
             }
+        }
     }
     CHECK(kernel_status() == KERNEL_OK);
 }
@@ -111,10 +110,12 @@ static void *call_often(void *unused)
 static void call_from(int callers, void *(*body)(void *))
 {
     pthread_t ids[16];
-    for (int i = 0; i < callers; i++)
+    for (int i = 0; i < callers; i++) {
         CHECK(pthread_create(&ids[i], NULL, body, NULL) == 0);
-    for (int i = 0; i < callers; i++)
+    }
+    for (int i = 0; i < callers; i++) {
         pthread_join(ids[i], NULL);
+    }
 }
 
 static void test_concurrent_callers(void)
@@ -157,8 +158,9 @@ static void sum_part(void *context, ptrdiff_t chunk)
     ptrdiff_t begin, end;
     chunk_bounds(100000, 97, chunk, &begin, &end);
     double sum = 0;
-    for (ptrdiff_t i = begin; i < end; i++)
+    for (ptrdiff_t i = begin; i < end; i++) {
         sum += 1.0 / (double)(i + 1);
+    }
     sums->part[chunk] = sum;
 }
 
@@ -167,8 +169,9 @@ static double sum_of_all(void)
     struct sums sums;
     parallel_for(97, sum_part, &sums);
     double sum = 0;
-    for (int i = 0; i < 97; i++)
+    for (int i = 0; i < 97; i++) {
         sum += sums.part[i];
+    }
     return sum;
 }
 
@@ -178,8 +181,9 @@ static void test_same_bits(void)
     double expected = sum_of_all();
     for (int threads = 2; threads < 9; threads++) {
         threads_set(threads);
-        for (int repeat = 0; repeat < 20; repeat++)
+        for (int repeat = 0; repeat < 20; repeat++) {
             CHECK(sum_of_all() == expected);
+        }
     }
 }
 
@@ -188,7 +192,7 @@ static void test_bounds(void)
     CHECK(chunks_of(0, 100) == 1 && chunks_of(1, 100) == 1 && chunks_of(100, 100) == 1);
     CHECK(chunks_of(101, 100) == 2 && chunks_of(PTRDIFF_MAX, 1) == 256 && chunks_of(5, 0) == 5);
     static const ptrdiff_t sizes[] = {0, 1, 2, 7, 255, 256, 257, 100003, PTRDIFF_MAX};
-    for (int s = 0; s < 9; s++)
+    for (int s = 0; s < 9; s++) {
         for (ptrdiff_t chunks = 1; chunks <= 256; chunks++) {
             ptrdiff_t expected = 0, begin, end;
             for (ptrdiff_t chunk = 0; chunk < chunks; chunk++) {
@@ -198,6 +202,7 @@ static void test_bounds(void)
             }
             CHECK(expected == sizes[s]);
         }
+    }
 }
 
 /* ---- Stopping ---- */
@@ -206,8 +211,9 @@ static void abort_at_10(void *context, ptrdiff_t chunk)
 {
     atomic_fetch_add((atomic_int *)context, 1);
     busy_wait(20);
-    if (chunk >= 10)
+    if (chunk >= 10) {
         kernel_abort(chunk == 10 ? KERNEL_NO_MEMORY : KERNEL_INTERRUPTED);
+    }
 }
 
 static void test_abort(void)
@@ -240,8 +246,9 @@ static void test_abort(void)
 static void abort_nested_inner(void *context, ptrdiff_t chunk)
 {
     atomic_fetch_add((atomic_int *)context, 1);
-    if (chunk == 1)
+    if (chunk == 1) {
         kernel_abort(KERNEL_NO_MEMORY);
+    }
 }
 
 static void abort_nested(void *context, ptrdiff_t chunk)
@@ -286,10 +293,11 @@ static atomic_int worker_came;
 static void worker_has_the_longer(void *context, ptrdiff_t chunk)
 {
     (void)context, (void)chunk;
-    if (pthread_equal(pthread_self(), expected_poller))
-        while (!atomic_load(&worker_came))
+    if (pthread_equal(pthread_self(), expected_poller)) {
+        while (!atomic_load(&worker_came)) {
             usleep(100);
-    else {
+        }
+    } else {
         atomic_store(&worker_came, 1);
         busy_wait(400000);
     }
@@ -336,8 +344,9 @@ static int wait_for_child(pid_t child)
 {
     for (int i = 0; i < 5000; i++) {
         int status;
-        if (waitpid(child, &status, WNOHANG) == child)
+        if (waitpid(child, &status, WNOHANG) == child) {
             return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
+        }
         usleep(1000);
     }
     kill(child, SIGKILL);
@@ -351,11 +360,14 @@ static void fork_and_sum(double expected)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        if (threads_forks() != before + 1)
+        if (threads_forks() != before + 1) {
             _exit(2);
-        for (int i = 0; i < 20; i++)
-            if (sum_of_all() != expected)
+        }
+        for (int i = 0; i < 20; i++) {
+            if (sum_of_all() != expected) {
                 _exit(3);
+            }
+        }
         _exit(pool.started == threads_get() - 1 ? 0 : 4);
     }
     CHECK(wait_for_child(child) == 0);
@@ -376,8 +388,9 @@ static atomic_int summing;
 static void *sum_until_told(void *unused)
 {
     (void)unused;
-    while (atomic_load(&summing))
+    while (atomic_load(&summing)) {
         sum_of_all();
+    }
     return NULL;
 }
 
@@ -388,21 +401,25 @@ static void test_fork_while_running(void)
     double expected = sum_of_all();
     pthread_t ids[2];
     summing = 1;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         CHECK(pthread_create(&ids[i], NULL, sum_until_told, NULL) == 0);
-    for (int i = 0; i < 200; i++)
+    }
+    for (int i = 0; i < 200; i++) {
         fork_and_sum(expected);
+    }
     summing = 0;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         pthread_join(ids[i], NULL);
+    }
 }
 
 static pid_t child_of_poll = -1;
 
 static int fork_once(void)
 {
-    if (child_of_poll < 0)
+    if (child_of_poll < 0) {
         child_of_poll = fork();
+    }
     return child_of_poll == 0;
 }
 
@@ -415,8 +432,9 @@ static void test_fork_in_poll(void)
         child_of_poll = -1;
         parallel_for(200, wait_1ms, NULL);
         if (child_of_poll == 0) {
-            if (kernel_status() != KERNEL_INTERRUPTED)
+            if (kernel_status() != KERNEL_INTERRUPTED) {
                 _exit(2);
+            }
             atomic_int ran = 0;
             parallel_for(5, abort_at_10, &ran);
             _exit(ran == 5 ? 0 : 3);
@@ -445,13 +463,27 @@ static void test_environment(void)
     static const struct {
         const char *text;
         int threads;
-    } cases[] = {{NULL, 0}, {"", 0}, {"0", 0}, {"-3", 0}, {"4", 4}, {" 4 ", 4}, {"4,2", 4}, {"four", 0}, {"4x", 0}, {"1", 1},
-                 {"99999999999999999999999", THREADS_MAX}, {"1000", THREADS_MAX}, {"+2", 2}, {"0x4", 0}, {",", 0}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    } cases[] = {{NULL, 0},
+                 {"", 0},
+                 {"0", 0},
+                 {"-3", 0},
+                 {"4", 4},
+                 {" 4 ", 4},
+                 {"4,2", 4},
+                 {"four", 0},
+                 {"4x", 0},
+                 {"1", 1},
+                 {"99999999999999999999999", THREADS_MAX},
+                 {"1000", THREADS_MAX},
+                 {"+2", 2},
+                 {"0x4", 0},
+                 {",", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (count_from_environment(cases[i].text) != cases[i].threads) {
             fprintf(stderr, "OMP_NUM_THREADS=%s gave %d\n", cases[i].text, count_from_environment(cases[i].text));
             exit(1);
         }
+    }
 }
 
 int main(int argc, char **argv)
@@ -459,12 +491,21 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } tests[] = {{"each_chunk_once", test_each_chunk_once}, {"pauses", test_pauses}, {"nested", test_nested},
-                 {"concurrent_callers", test_concurrent_callers}, {"changing_count", test_changing_count},
-                 {"same_bits", test_same_bits}, {"bounds", test_bounds}, {"abort", test_abort},
-                 {"abort_nested", test_abort_nested}, {"poll", test_poll}, {"fork", test_fork},
-                 {"fork_while_running", test_fork_while_running}, {"fork_in_poll", test_fork_in_poll},
-                 {"no_threads", test_no_threads}, {"environment", test_environment}};
+    } tests[] = {{"each_chunk_once", test_each_chunk_once},
+                 {"pauses", test_pauses},
+                 {"nested", test_nested},
+                 {"concurrent_callers", test_concurrent_callers},
+                 {"changing_count", test_changing_count},
+                 {"same_bits", test_same_bits},
+                 {"bounds", test_bounds},
+                 {"abort", test_abort},
+                 {"abort_nested", test_abort_nested},
+                 {"poll", test_poll},
+                 {"fork", test_fork},
+                 {"fork_while_running", test_fork_while_running},
+                 {"fork_in_poll", test_fork_in_poll},
+                 {"no_threads", test_no_threads},
+                 {"environment", test_environment}};
     if (argc == 2 && strcmp(argv[1], "count") == 0) {
         printf("%d %d\n", threads_get(), cpu_count());
         return 0;
@@ -475,11 +516,12 @@ int main(int argc, char **argv)
         return 0;
     }
 #endif
-    for (size_t i = 0; argc == 2 && i < sizeof tests / sizeof tests[0]; i++)
+    for (size_t i = 0; argc == 2 && i < sizeof tests / sizeof tests[0]; i++) {
         if (strcmp(argv[1], tests[i].name) == 0) {
             tests[i].run();
             return 0;
         }
+    }
     fprintf(stderr, "usage: test_threads NAME | count | quota MEMBERSHIP MOUNTS\n");
     return 2;
 }
