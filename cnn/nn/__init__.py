@@ -10,4 +10,6 @@ from .parallel import DataParallel
 from .parameter import Buffer, Parameter
 from .relu import ReLU
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+# The layers' files have the names of functions, and must not come along with `import *`.
+__all__ = ["functional", "init", "parameter", "utils"]
+__all__ += [name for name, value in list(globals().items()) if isinstance(value, type)]
