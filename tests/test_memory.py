@@ -25,4 +25,6 @@ def test_allocator(plain_program, name):
 
 @pytest.mark.parametrize("name", ANY)
 def test_allocator_checked(program, name):
+    if name == "fork" and program.path.name.endswith("asan"):
+        pytest.skip("the sanitizer's own allocator may hang in the child of a fork among threads")
     program.run(name)
