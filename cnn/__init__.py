@@ -27,5 +27,5 @@ from cnn.settings import *  # noqa: F403
 
 globals().update(ops.FUNCTIONS)
 
-from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn, onnx, testing, utils, xpu  # isort: skip  # noqa: E402
+from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn, onnx, optim, testing, utils, xpu  # isort: skip  # noqa: E402
 from cnn.serialization import load, save  # isort: skip  # noqa: E402

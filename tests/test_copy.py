@@ -35,7 +35,8 @@ def test_copy_order_copies_only_where_it_must():
     x = np.zeros((2, 3, 4, 5), np.float32)
     assert _cnn.copy_order(x, False) is x
     turned = _cnn.copy_order(x, True)
-    assert turned is not x and _cnn.copy_order(turned, True) is turned
+    assert turned is not x
+    assert _cnn.copy_order(turned, True) is turned
     flat = np.zeros((3, 4))
     assert _cnn.copy_order(flat, True) is flat  # only four dimensions have two orders
 

@@ -57,7 +57,8 @@ def test_whatever_the_kernel_cannot_take_is_numpys(name):
         (np.float32(2), np.asarray(3.0)),
     ]:
         got, want = ours(a, b), numpy(a, b)
-        assert isinstance(got, np.ndarray) and got.dtype == want.dtype
+        assert isinstance(got, np.ndarray)
+        assert got.dtype == want.dtype
         np.testing.assert_array_equal(got, want)
 
 

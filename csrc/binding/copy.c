@@ -86,8 +86,9 @@ static int joined_shape(PyObject *const *arrays, Py_ssize_t count, int axis, npy
         }
         if (!same) {
             char expected[256], got[256];
-            PyErr_Format(ShapeError, "cat: sizes must match except in dimension %d: expected %s, got %s in position %zd",
-                         axis, shape_text(first, expected, sizeof expected), shape_text(x, got, sizeof got), k);
+            PyErr_Format(ShapeError,
+                         "cat: sizes must match except in dimension %d: expected %s, got %s in position %zd", axis,
+                         shape_text(first, expected, sizeof expected), shape_text(x, got, sizeof got), k);
             return -1;
         }
         if (__builtin_add_overflow(dims[axis], PyArray_DIM(x, axis), &dims[axis])) {
@@ -199,8 +200,7 @@ PyObject *py_split(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
 {
     PyArrayObject *x = NULL;
     PyObject *sizes = NULL, *pieces = NULL;
-    if (check_nargs("split", nargs, 3) < 0 ||
-        !(x = array_arg_dense(args[0], "split", "input", ANY_REAL, ANY_NDIM)) ||
+    if (check_nargs("split", nargs, 3) < 0 || !(x = array_arg_dense(args[0], "split", "input", ANY_REAL, ANY_NDIM)) ||
         !(sizes = PySequence_Fast(args[1], "split: expected a list of sizes"))) {
         goto fail;
     }

@@ -21,7 +21,8 @@ static int is_dense_real(PyObject *object)
 /* b in a's memory order (new reference), or NULL without an exception where NumPy should do it, or with one. */
 static PyArrayObject *partner(PyObject *a, PyObject *b)
 {
-    if (!is_dense_real(a) || !is_dense_real(b) || PyArray_TYPE((PyArrayObject *)a) != PyArray_TYPE((PyArrayObject *)b) ||
+    if (!is_dense_real(a) || !is_dense_real(b) ||
+        PyArray_TYPE((PyArrayObject *)a) != PyArray_TYPE((PyArrayObject *)b) ||
         !PyArray_SAMESHAPE((PyArrayObject *)a, (PyArrayObject *)b)) {
         return NULL;
     }

@@ -27,7 +27,19 @@ PyObject *ShapeError, *DTypeError;
     F(empty_cache, "(): give cached memory back to the system")                                                        \
     F(memory_stats, "() -> {in_use, cached, peak}: bytes in arrays and scratch of the kernels")                        \
     F(reset_peak_memory, "(): let the peak start from what is in use now")                                             \
-    F(fail_allocation_after, "(requests): for tests, the request after these fails; -1: none")
+    F(fail_allocation_after, "(requests): for tests, the request after these fails; -1: none")                         \
+    F(sgd,                                                                                                             \
+      "(parameters, gradients, velocities or None, lr, momentum, dampening, weight_decay, nesterov, maximize, "        \
+      "first)")                                                                                                        \
+    F(adam,                                                                                                            \
+      "(parameters, gradients, m, v, w or None, steps, lr, beta1, beta2, eps, weight_decay, decoupled, maximize)")     \
+    F(rmsprop, "(parameters, gradients, s, c or None, v or None, lr, alpha, eps, weight_decay, momentum, maximize)")   \
+    F(adagrad, "(parameters, gradients, s, steps, lr, lr_decay, eps, weight_decay, maximize)")                         \
+    F(adadelta, "(parameters, gradients, s, u, lr, rho, eps, weight_decay, maximize)")                                 \
+    F(adamax, "(parameters, gradients, m, u, steps, lr, beta1, beta2, eps, weight_decay, maximize)")                   \
+    F(nadam,                                                                                                           \
+      "(parameters, gradients, m, v, steps, mu_products, lr, beta1, beta2, eps, weight_decay, momentum_decay, "        \
+      "decoupled, maximize)")
 
 #define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
 FUNCTIONS(F)

@@ -23,7 +23,29 @@
     K(multiply, (const real *a, const real *b, real *y, ptrdiff_t n))                                                  \
     K(scale, (const real *a, real *y, ptrdiff_t n, double s))                                                          \
     K(transpose, (const real *x, real *y, ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns))                         \
-    K(copy_rows, (const real *x, ptrdiff_t x_stride, real *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t length))
+    K(copy_rows, (const real *x, ptrdiff_t x_stride, real *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t length))   \
+    K(sgd, (real *const *parameters, const real *const *gradients, real *const *velocities, const ptrdiff_t *sizes,    \
+            ptrdiff_t count, double lr, double momentum, double dampening, double weight_decay, int nesterov,          \
+            int maximize, int first))                                                                                  \
+    K(adam, (real *const *parameters, const real *const *gradients, real *const *m, real *const *v, real *const *w,    \
+             const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,      \
+             double eps, double weight_decay, int decoupled, int maximize))                                            \
+    K(rmsprop, (real *const *parameters, const real *const *gradients, real *const *s, real *const *c, real *const *v, \
+                const ptrdiff_t *sizes, ptrdiff_t count, double lr, double alpha, double eps, double weight_decay,     \
+                double momentum, int maximize))                                                                        \
+    K(adagrad, (real *const *parameters, const real *const *gradients, real *const *s, const double *steps,            \
+                const ptrdiff_t *sizes, ptrdiff_t count, double lr, double lr_decay, double eps, double weight_decay,  \
+                int maximize))                                                                                         \
+    K(adadelta, (real *const *parameters, const real *const *gradients, real *const *s, real *const *u,                \
+                 const ptrdiff_t *sizes, ptrdiff_t count, double lr, double rho, double eps, double weight_decay,      \
+                 int maximize))                                                                                        \
+    K(adamax, (real *const *parameters, const real *const *gradients, real *const *m, real *const *u,                  \
+               const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,    \
+               double eps, double weight_decay, int maximize))                                                         \
+    K(nadam, (real *const *parameters, const real *const *gradients, real *const *m, real *const *v,                   \
+              const double *steps, const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr,      \
+              double beta1, double beta2, double eps, double weight_decay, double momentum_decay, int decoupled,       \
+              int maximize))
 
 struct kernels {
 #define K(name, arguments) void(*name) arguments;

@@ -1,0 +1,190 @@
+/* update: parse and release the optimisers' lists. See update.h. */
+#include "update.h"
+
+static void release(struct update *u)
+{
+    for (int list = 0; list < UPDATE_LISTS && u->block != NULL; list++) {
+        for (Py_ssize_t t = 0; u->arrays[list] != NULL && t < u->count; t++) {
+            if (u->arrays[list][t] != NULL) {
+                PyArray_DiscardWritebackIfCopy(u->arrays[list][t]);
+                Py_DECREF(u->arrays[list][t]);
+            }
+        }
+    }
+    PyMem_Free(u->block);
+    u->block = NULL;
+}
+
+/* One block for all arrays of pointers, zeroed. */
+static int reserve(struct update *u, PyObject *const *args, int lists)
+{
+    size_t row = (size_t)u->count * sizeof(void *);
+    char *block = PyMem_Calloc((size_t)(2 * lists) * row + (size_t)u->count * sizeof(ptrdiff_t) + 1, 1);
+    if (block == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    u->block = block;
+    for (int list = 0; list < lists; list++) {
+        if (args[list] != Py_None) {
+            u->pointers[list] = (void **)(block + (size_t)(2 * list) * row);
+            u->arrays[list] = (PyArrayObject **)(block + (size_t)(2 * list + 1) * row);
+        }
+    }
+    u->sizes = (ptrdiff_t *)(block + (size_t)(2 * lists) * row);
+    return 0;
+}
+
+/* `array`, or a copy in the order of `like` (or in C order) that will be written back to it. New reference. */
+static PyArrayObject *writable(PyArrayObject *array, PyArrayObject *like)
+{
+    int channels_last = is_channels_last(like);
+    int dense = channels_last ? is_channels_last(array) : PyArray_IS_C_CONTIGUOUS(array);
+    if (dense && PyArray_ISALIGNED(array) && PyArray_ISNOTSWAPPED(array)) {
+        Py_INCREF(array);
+        return array;
+    }
+    PyArrayObject *copy =
+        array_new(PyArray_NDIM(array), PyArray_DIMS(array), PyArray_TYPE(array), channels_last ? CHANNELS_LAST : ROWS);
+    if (copy == NULL || PyArray_CopyInto(copy, array) < 0) {
+        Py_XDECREF(copy);
+        return NULL;
+    }
+    Py_INCREF(array);
+    if (PyArray_SetWritebackIfCopyBase(copy, array) < 0) { /* takes the reference in any case */
+        Py_DECREF(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+/* An array of state, or a parameter, to be changed in place: of `type`, and of the shape of `like` if there is one. */
+static PyArrayObject *convert(PyObject *object, const char *function, const char *name, int type, PyArrayObject *like)
+{
+    if (!PyArray_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s: %s must be arrays, got %s", function, name, Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    PyArrayObject *array = (PyArrayObject *)object;
+    int got = PyArray_TYPE(array);
+    if (type == ANY_REAL ? got != NPY_FLOAT && got != NPY_DOUBLE : got != type) {
+        const char *expected = type == ANY_REAL ? "float32 or float64" : type == NPY_DOUBLE ? "float64" : "float32";
+        PyErr_Format(DTypeError, "%s: %s must all be %s, got %S", function, name, expected, PyArray_DESCR(array));
+        return NULL;
+    }
+    if (like != NULL && !PyArray_SAMESHAPE(array, like)) {
+        char shape[256], found[256];
+        PyErr_Format(ShapeError, "%s: %s must have the parameter's shape %s, got %s", function, name,
+                     shape_text(like, shape, sizeof shape), shape_text(array, found, sizeof found));
+        return NULL;
+    }
+    if (!PyArray_ISWRITEABLE(array)) {
+        PyErr_Format(PyExc_ValueError, "%s: %s must be writable, got a read-only array", function, name);
+        return NULL;
+    }
+    return writable(array, like != NULL ? like : array);
+}
+
+/* Fills one list's pointers. */
+static int convert_list(struct update *u, const char *function, const char *name, int list, PyObject *object)
+{
+    PyObject *items = PySequence_Fast(object, "expected a list of arrays");
+    if (items == NULL) {
+        return -1;
+    }
+    if (PySequence_Fast_GET_SIZE(items) != u->count) {
+        PyErr_Format(PyExc_ValueError, "%s: expected %zd %s, got %zd", function, u->count, name,
+                     PySequence_Fast_GET_SIZE(items));
+        Py_DECREF(items);
+        return -1;
+    }
+    for (Py_ssize_t t = 0; t < u->count; t++) {
+        PyObject *item = PySequence_Fast_GET_ITEM(items, t);
+        PyArrayObject **parameters = u->arrays[UPDATE_PARAMETERS], *array;
+        if (list == UPDATE_GRADIENTS) {
+            array = array_arg_like(item, function, name, parameters[t]);
+        } else {
+            int type = parameters[0] == NULL ? ANY_REAL : PyArray_TYPE(parameters[0]);
+            array = convert(item, function, name, type, parameters[t]);
+        }
+        if (array == NULL) {
+            Py_DECREF(items);
+            return -1;
+        }
+        u->arrays[list][t] = array;
+        u->pointers[list][t] = PyArray_DATA(array);
+    }
+    Py_DECREF(items);
+    return 0;
+}
+
+int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, const char *const *names)
+{
+    *u = (struct update){0};
+    u->count = PySequence_Size(args[0]);
+    if (u->count < 0 || reserve(u, args, lists) < 0) {
+        return -1;
+    }
+    for (int list = 0; list < lists; list++) {
+        if (args[list] != Py_None && convert_list(u, function, names[list], list, args[list]) < 0) {
+            release(u);
+            return -1;
+        }
+    }
+    double work = 0;
+    for (Py_ssize_t t = 0; t < u->count; t++) {
+        u->sizes[t] = PyArray_SIZE(u->arrays[UPDATE_PARAMETERS][t]);
+        work += 4.0 * (double)u->sizes[t];
+    }
+    int is_double = u->count > 0 && PyArray_TYPE(u->arrays[UPDATE_PARAMETERS][0]) == NPY_DOUBLE;
+    u->kernels = kernels_for(is_double ? REAL_F64 : REAL_F32);
+    u->gradients = (const void *const *)u->pointers[UPDATE_GRADIENTS];
+    u->state = kernel_enter(work);
+    return 0;
+}
+
+PyObject *update_end(struct update *u)
+{
+    int failed = kernel_leave(u->state) < 0;
+    for (int list = 0; list < UPDATE_LISTS; list++) {
+        for (Py_ssize_t t = 0; u->arrays[list] != NULL && t < u->count && !failed; t++) {
+            failed = PyArray_ResolveWritebackIfCopy(u->arrays[list][t]) < 0;
+        }
+    }
+    release(u);
+    return failed ? NULL : Py_NewRef(Py_None);
+}
+
+double *update_numbers(PyObject *object, const char *function, const char *name, Py_ssize_t count)
+{
+    PyObject *items = PySequence_Fast(object, "expected a list of numbers");
+    if (items == NULL) {
+        return NULL;
+    }
+    double *numbers = PyMem_Malloc((size_t)(count > 0 ? count : 1) * sizeof *numbers);
+    if (numbers == NULL) {
+        PyErr_NoMemory();
+    } else if (PySequence_Fast_GET_SIZE(items) != count) {
+        PyErr_Format(PyExc_ValueError, "%s: expected %zd %s, got %zd", function, count, name,
+                     PySequence_Fast_GET_SIZE(items));
+    }
+    for (Py_ssize_t t = 0; t < count && !PyErr_Occurred(); t++) {
+        parse_double(PySequence_Fast_GET_ITEM(items, t), function, name, &numbers[t]);
+    }
+    Py_DECREF(items);
+    if (PyErr_Occurred()) {
+        PyMem_Free(numbers);
+        return NULL;
+    }
+    return numbers;
+}
+
+int update_scalars(PyObject *const *args, const char *function, int count, const char *const *names, double *out)
+{
+    for (int i = 0; i < count; i++) {
+        if (parse_double(args[i], function, names[i], &out[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,60 @@
+/* rmsprop: RMSprop (Hinton, lecture 6e, 2012), centered after Graves (2013).
+ *
+ *   g <- dp + weight_decay p                       (dp turned around if maximize)
+ *   s <- alpha s + (1 - alpha) g^2
+ *   d  = sqrt(s) + eps                             centered: c <- alpha c + (1 - alpha) g, d = sqrt(s - c^2) + eps
+ *   p <- p - lr g / d                              momentum: v <- momentum v + g / d, p <- p - lr v
+ *
+ * Array t of every list has sizes[t] values. parameters, s, c and v are changed in place; c is NULL unless centered, v
+ * is NULL without momentum.
+ */
+#include "update.h"
+
+typedef struct {
+    real *const *parameters, *const *s, *const *c, *const *v;
+    const real *const *gradients;
+    real lr, alpha, fresh, eps, momentum, decay, sign;
+} rmsprop;
+
+static void rmsprop_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+{
+    const rmsprop r = *(const rmsprop *)optimiser;
+    real *restrict p = r.parameters[t], *restrict s = r.s[t];
+    real *restrict c = r.c ? r.c[t] : NULL, *restrict v = r.v ? r.v[t] : NULL;
+    const real *restrict dp = r.gradients[t];
+    for (ptrdiff_t i = begin; i < end; i++) {
+        const real g = update_gradient(dp[i], p[i], r.sign, r.decay);
+        s[i] = r.alpha * s[i] + r.fresh * g * g;
+        real variance = s[i];
+        if (c) {
+            c[i] += r.fresh * (g - c[i]);
+            variance -= c[i] * c[i];
+        }
+        const real step = g / (root(variance) + r.eps);
+        if (v) {
+            v[i] = r.momentum * v[i] + step;
+        }
+        p[i] -= r.lr * (v ? v[i] : step);
+    }
+}
+
+void FN(rmsprop)(real *const *parameters, const real *const *gradients, real *const *s, real *const *c, real *const *v,
+                 const ptrdiff_t *sizes, ptrdiff_t count, double lr, double alpha, double eps, double weight_decay,
+                 double momentum, int maximize)
+{
+    const rmsprop r = {
+        .parameters = parameters,
+        .s = s,
+        .c = c,
+        .v = v,
+        .gradients = gradients,
+        .lr = (real)lr,
+        .alpha = (real)alpha,
+        .fresh = (real)(1 - alpha),
+        .eps = (real)eps,
+        .momentum = (real)momentum,
+        .decay = (real)weight_decay,
+        .sign = maximize ? -1 : 1,
+    };
+    update_all(rmsprop_piece, &r, count, sizes);
+}
