@@ -29,3 +29,12 @@ globals().update(ops.FUNCTIONS)
 
 from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn, onnx, optim, testing, utils, xpu  # isort: skip  # noqa: E402
 from cnn.serialization import load, save  # isort: skip  # noqa: E402
+import cnn.utils.data  # isort: skip  # noqa: E402
+
+
+def __getattr__(name):
+    if name == "vision":  # torchvision's stand-in is loaded when it is asked for
+        import importlib
+
+        return importlib.import_module("cnn.vision")
+    raise AttributeError(f"module 'cnn' has no attribute {name!r}")
