@@ -28,6 +28,8 @@ extern PyObject *ShapeError, *DTypeError;
 enum { ANY_REAL = -1 }; /* a type argument: float32 or float64 */
 enum { ANY_NDIM = -1 };
 
+enum memory_order { ROWS, CHANNELS_LAST };
+
 /* Right number of positional arguments, or -1 with TypeError. */
 int check_nargs(const char *function, Py_ssize_t got, Py_ssize_t expected);
 
@@ -60,9 +62,11 @@ static inline const struct kernels *kernels_of(PyArrayObject *array)
     return kernels_for(PyArray_TYPE(array) == NPY_DOUBLE ? REAL_F64 : REAL_F32);
 }
 
-/* ---- allocate (convert.c) --------------------------------------------------------------------------------------- */
+/* `object` dense in the memory order that is asked for, as the output of a layer whose input lay that way. */
+PyArrayObject *array_arg_order(PyObject *object, const char *function, const char *name, int type, int ndim,
+                               enum memory_order order);
 
-enum memory_order { ROWS, CHANNELS_LAST };
+/* ---- allocate (convert.c) --------------------------------------------------------------------------------------- */
 
 /* A new array, its memory from the caching allocator and not initialised. Sizes are overflow-checked: ValueError. */
 PyArrayObject *array_new(int ndim, const npy_intp *dims, int type, enum memory_order order);

@@ -89,11 +89,9 @@ PyArrayObject *array_arg(PyObject *object, const char *function, const char *nam
     return check_array(object, function, name, type, ndim) < 0 ? NULL : behaved_c_order((PyArrayObject *)object);
 }
 
-int is_channels_last(PyArrayObject *array)
+/* In (N,H,W,C) order in memory; with one channel or one pixel also in C order. */
+static int fits_channels_last(PyArrayObject *array)
 {
-    if (PyArray_NDIM(array) != 4 || PyArray_IS_C_CONTIGUOUS(array)) {
-        return 0;
-    }
     static const int memory_order[4] = {1, 3, 2, 0}; /* C, W, H, N: from the innermost outwards */
     npy_intp stride = PyArray_ITEMSIZE(array);
     for (int i = 0; i < 4; i++) {
@@ -104,6 +102,11 @@ int is_channels_last(PyArrayObject *array)
         stride *= size;
     }
     return 1;
+}
+
+int is_channels_last(PyArrayObject *array)
+{
+    return PyArray_NDIM(array) == 4 && !PyArray_IS_C_CONTIGUOUS(array) && fits_channels_last(array);
 }
 
 PyArrayObject *array_arg_dense(PyObject *object, const char *function, const char *name, int type, int ndim)
@@ -139,6 +142,27 @@ PyArrayObject *array_arg_like(PyObject *object, const char *function, const char
         return array;
     }
     PyArrayObject *copy = array_new_like(like);
+    if (copy != NULL && PyArray_CopyInto(copy, array) < 0) {
+        Py_CLEAR(copy);
+    }
+    return copy;
+}
+
+PyArrayObject *array_arg_order(PyObject *object, const char *function, const char *name, int type, int ndim,
+                               enum memory_order order)
+{
+    if (order == ROWS) {
+        return array_arg(object, function, name, type, ndim);
+    }
+    if (check_array(object, function, name, type, 4) < 0) {
+        return NULL;
+    }
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (is_behaved(array) && fits_channels_last(array)) {
+        Py_INCREF(array);
+        return array;
+    }
+    PyArrayObject *copy = array_new(4, PyArray_DIMS(array), PyArray_TYPE(array), CHANNELS_LAST);
     if (copy != NULL && PyArray_CopyInto(copy, array) < 0) {
         Py_CLEAR(copy);
     }

@@ -9,6 +9,15 @@ PyObject *ShapeError, *DTypeError;
 #define FUNCTIONS(F)                                                                                                   \
     F(conv2d_forward, "(x, w, b or None, geometry: ten numbers) -> y")                                                 \
     F(conv2d_backward, "(dy, x, w, geometry, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")       \
+    F(max_pool2d_forward, "(x, KH, KW, SH, SW, PH, PW, DH, DW, ceil_mode, keep) -> (y, argmax or None)")               \
+    F(max_pool2d_backward, "(dy, argmax, H, W, channels_last, KH, KW, SH, SW, PH, PW, DH, DW) -> dx")                  \
+    F(avg_pool2d_forward, "(x, KH, KW, SH, SW, PH, PW, ceil_mode, count_include_pad, divisor_override) -> y")          \
+    F(avg_pool2d_backward,                                                                                             \
+      "(dy, H, W, channels_last, KH, KW, SH, SW, PH, PW, count_include_pad, divisor_override) -> dx")                  \
+    F(adaptive_avg_pool2d_forward, "(x, OH, OW) -> y")                                                                 \
+    F(adaptive_avg_pool2d_backward, "(dy, H, W, channels_last) -> dx")                                                 \
+    F(adaptive_max_pool2d_forward, "(x, OH, OW) -> (y, argmax)")                                                       \
+    F(adaptive_max_pool2d_backward, "(dy, argmax, H, W, channels_last) -> dx")                                         \
     F(relu_forward, "(x) -> y")                                                                                        \
     F(relu_forward_, "(x) -> x, changed in place")                                                                     \
     F(relu_backward, "(dy, y) -> dx")                                                                                  \

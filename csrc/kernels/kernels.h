@@ -7,6 +7,7 @@
 #define CNN_KERNELS_H
 
 #include "conv2d.h"
+#include "pool2d.h"
 #include "real.h"
 
 #define KERNELS(K)                                                                                                     \
@@ -15,6 +16,16 @@
     K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
     K(conv2d_output_order, (const conv2d_shape *s, int *channels_last))                                                \
     K(normal_transform, (real * x, ptrdiff_t blocks, double mean, double std))                                         \
+    K(max_pool2d_forward, (const real *x, real *y, int32_t *argmax, const pool2d *s))                                  \
+    K(max_pool2d_backward, (const real *dy, real *dx, const int32_t *argmax, const pool2d *s))                         \
+    K(avg_pool2d_forward,                                                                                              \
+      (const real *x, real *y, const pool2d *s, int count_include_pad, ptrdiff_t divisor_override))                    \
+    K(avg_pool2d_backward,                                                                                             \
+      (const real *dy, real *dx, const pool2d *s, int count_include_pad, ptrdiff_t divisor_override))                  \
+    K(adaptive_avg_pool2d_forward, (const real *x, real *y, const pool2d *s))                                          \
+    K(adaptive_avg_pool2d_backward, (const real *dy, real *dx, const pool2d *s))                                       \
+    K(adaptive_max_pool2d_forward, (const real *x, real *y, int32_t *argmax, const pool2d *s))                         \
+    K(adaptive_max_pool2d_backward, (const real *dy, real *dx, const int32_t *argmax, const pool2d *s))                \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
     K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \

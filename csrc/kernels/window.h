@@ -31,6 +31,10 @@ static inline enum window_fit window_outputs(ptrdiff_t size, ptrdiff_t before, p
         return WINDOW_OVERFLOW;
     }
     room = padded - 1 - reach; /* the last place where a window may start */
+    if (room < 0 && ceil_mode && room > -stride) {
+        *outputs = 1; /* rounded up, the one window hangs over */
+        return WINDOW_FITS;
+    }
     if (room < 0) {
         return WINDOW_TOO_LARGE;
     }
@@ -55,6 +59,40 @@ static inline void window_range(ptrdiff_t size, ptrdiff_t outputs, ptrdiff_t str
     if (*begin > *end) {
         *begin = *end;
     }
+}
+
+/* The taps [begin, end) that lie inside for any output at all: of a window far larger than the input these are few. */
+static inline void window_taps(ptrdiff_t size, ptrdiff_t outputs, ptrdiff_t kernel, ptrdiff_t stride,
+                               ptrdiff_t dilation, ptrdiff_t before, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    ptrdiff_t unused;
+    window_range(size, kernel, dilation, (outputs - 1) * stride - before, begin, &unused);
+    window_range(size, kernel, dilation, -before, &unused, end);
+}
+
+/* The other way round: the outputs [begin, end) whose window may look at `input`. With a dilation a window can jump
+ * over an input that it spans; such an output is listed too. */
+static inline void window_covering(ptrdiff_t input, ptrdiff_t outputs, ptrdiff_t kernel, ptrdiff_t stride,
+                                   ptrdiff_t dilation, ptrdiff_t before, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    ptrdiff_t last_start = input + before, first_start = last_start - dilation * (kernel - 1);
+    *begin = first_start > 0 ? (first_start - 1) / stride + 1 : 0;
+    *end = last_start / stride + 1;
+    if (*end > outputs) {
+        *end = outputs;
+    }
+    if (*begin > *end) {
+        *begin = *end;
+    }
+}
+
+/* Adaptive pooling cuts `size` inputs into `outputs` windows of nearly equal length, which overlap where the division
+ * leaves a rest: the inputs [begin, end) of output o. By symmetry adaptive_range(input, outputs, size, ...) gives the
+ * outputs that look at an input. */
+static inline void adaptive_range(ptrdiff_t o, ptrdiff_t size, ptrdiff_t outputs, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    *begin = o * size / outputs;
+    *end = ((o + 1) * size - 1) / outputs + 1;
 }
 
 #endif

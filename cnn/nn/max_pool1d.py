@@ -1,0 +1,56 @@
+"""1-d max pooling: max_pool2d on rows. See https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool1d.html."""
+
+from cnn.errors import ShapeError
+
+from .max_pool2d import max_pool2d
+from .module import Module
+
+
+def _single(value):
+    return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+
+
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The largest value of each window: (N, C, L) or (C, L) to (..., OL). See max_pool2d."""
+    if input.ndim not in (2, 3):
+        raise ShapeError(
+            "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:"
+            f"{list(input.shape)}"
+        )
+    steps = None if stride is None else (1, _single(stride))
+    row = input.unsqueeze(-2)
+    result = max_pool2d(
+        row, (1, _single(kernel_size)), steps, (0, _single(padding)), (1, _single(dilation)), ceil_mode, return_indices
+    )
+    if return_indices:
+        return result[0].squeeze(-2), result[1].squeeze(-2)
+    return result.squeeze(-2)
+
+
+def max_pool1d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """max_pool1d with return_indices=True."""
+    return max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)
+
+
+class MaxPool1d(Module):
+    """max_pool1d as a layer: (N, C, L) to (N, C, OL)."""
+
+    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False):
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = stride if stride is not None else kernel_size
+        self.padding = padding
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input):
+        return max_pool1d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+    def extra_repr(self):
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )

@@ -1,0 +1,75 @@
+"""2-d max pooling. See docs/layers/max_pool2d.md and
+https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
+"""
+
+import numpy as np
+
+from cnn import _cnn
+from cnn.autograd.function import Operation
+
+from .module import Module
+from .sizes import lies_channels_last, pair
+
+
+class MaxPool2DWithIndices(Operation):
+    @staticmethod
+    def forward(ctx, x, window, ceil_mode, return_indices):
+        keep = return_indices or ctx.needs[0]
+        y, argmax = _cnn.max_pool2d_forward(x, *window, ceil_mode, keep)
+        if ctx.needs[0]:
+            ctx.saved = (argmax,)
+            ctx.window = window
+            ctx.input = (x.shape[-2], x.shape[-1], lies_channels_last(x))
+        return (y, argmax.astype(np.int64)) if return_indices else y
+
+    @staticmethod
+    def backward(ctx, dy, *_):
+        (argmax,) = ctx.saved
+        return _cnn.max_pool2d_backward(dy, argmax, *ctx.input, *ctx.window), None, None, None
+
+
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The largest value of each window: (N, C, H, W) or (C, H, W) to (..., OH, OW), where (and likewise for OW)
+
+        OH = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1
+
+    Sizes are an int or a pair. `stride` is `kernel_size` where it is not given; `ceil_mode` rounds up instead of down.
+    With return_indices=True also the position of each maximum in its (H, W) plane (int64). On a tie the first position
+    wins; NaN wins over everything. Mirrors torch.nn.functional.max_pool2d.
+
+    Raises ShapeError (a ValueError and RuntimeError) if the window does not fit into the padded input, or the padding
+    exceeds half of the window.
+    """
+    kernel = pair(kernel_size, "max_pool2d", "kernel_size")
+    steps = kernel if stride is None or stride == () else pair(stride, "max_pool2d", "stride")
+    window = (*kernel, *steps, *pair(padding, "max_pool2d", "padding"), *pair(dilation, "max_pool2d", "dilation"))
+    return MaxPool2DWithIndices.apply(input, window, bool(ceil_mode), bool(return_indices))
+
+
+def max_pool2d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """max_pool2d with return_indices=True."""
+    return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)
+
+
+class MaxPool2d(Module):
+    """max_pool2d as a layer: (N, C, H, W) to (N, C, OH, OW)."""
+
+    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False):
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = stride if stride is not None else kernel_size
+        self.padding = padding
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input):
+        return max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+    def extra_repr(self):
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )

@@ -1,0 +1,42 @@
+"""How layers read the sizes that users give, and how they see memory."""
+
+import operator
+
+
+def pair(value, layer, name):
+    """`value`, an int or a sequence of two (or one), as two ints. `layer` and `name` go into the error message."""
+    if type(value) is int:
+        return value, value
+    try:
+        values = tuple(value)
+    except TypeError:
+        values = (value,)
+    try:
+        values = tuple(operator.index(v) for v in values)
+    except TypeError:
+        raise TypeError(f"{layer}: {name} must be an int or a tuple of two ints, got {value!r}") from None
+    if len(values) == 1:
+        return values * 2
+    if len(values) != 2:
+        raise RuntimeError(f"{layer}: {name} must either be a single int, or a tuple of two ints, got {value!r}")
+    return values
+
+
+def lies_channels_last(x):
+    """True if the array (N, C, H, W) lies (N, H, W, C) in memory."""
+    return x.ndim == 4 and not x.flags.c_contiguous and x.strides[1] == x.itemsize
+
+
+def adaptive_pair(output_size, input, layer):
+    """`output_size` of an adaptive layer as two ints: None stands for the size of the input."""
+    if input.ndim < 2:
+        return (0, 0)  # the layer says what is wrong with the input
+    sizes = (output_size, output_size) if output_size is None else output_size
+    if isinstance(sizes, (tuple, list)):
+        sizes = [n if s is None else s for s, n in zip(sizes, input.shape[-2:], strict=False)] + list(sizes[2:])
+    height, width = pair(sizes, layer, "output_size")
+    if height < 0 or width < 0:
+        raise ValueError(
+            f"{layer}: elements of output_size must be greater than or equal to 0 but received {output_size!r}"
+        )
+    return height, width
