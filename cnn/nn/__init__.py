@@ -10,6 +10,7 @@ from .flatten import Flatten, Unflatten
 from .identity import Identity
 from .max_pool1d import MaxPool1d
 from .max_pool2d import MaxPool2d
+from .linear import Linear
 from .module import Module
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter

@@ -18,6 +18,9 @@ PyObject *ShapeError, *DTypeError;
     F(adaptive_avg_pool2d_backward, "(dy, H, W, channels_last) -> dx")                                                 \
     F(adaptive_max_pool2d_forward, "(x, OH, OW) -> (y, argmax)")                                                       \
     F(adaptive_max_pool2d_backward, "(dy, argmax, H, W, channels_last) -> dx")                                         \
+    F(linear_forward, "(x, w, b or None) -> y")                                                                        \
+    F(linear_backward, "(dy, x, w, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")                 \
+    F(matmul, "(a, b) -> c: (M,K) (K,N) or (S,M,K) (S,K,N), any strides")                                              \
     F(relu_forward, "(x) -> y")                                                                                        \
     F(relu_forward_, "(x) -> x, changed in place")                                                                     \
     F(relu_backward, "(dy, y) -> dx")                                                                                  \

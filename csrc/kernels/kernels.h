@@ -26,6 +26,19 @@
     K(adaptive_avg_pool2d_backward, (const real *dy, real *dx, const pool2d *s))                                       \
     K(adaptive_max_pool2d_forward, (const real *x, real *y, int32_t *argmax, const pool2d *s))                         \
     K(adaptive_max_pool2d_backward, (const real *dy, real *dx, const int32_t *argmax, const pool2d *s))                \
+    K(linear_forward, (const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC))  \
+    K(linear_backward_input, (const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC))        \
+    K(linear_backward_weight,                                                                                          \
+      (const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC))                     \
+    K(fast_linear_forward,                                                                                             \
+      (const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC))                  \
+    K(fast_linear_backward_input, (const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC))   \
+    K(fast_linear_backward_weight,                                                                                     \
+      (const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC))                     \
+    K(matmul, (const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],        \
+               ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K))                                                    \
+    K(fast_matmul, (const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],   \
+                    ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K))                                               \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
     K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \

@@ -1,0 +1,100 @@
+/* pack.h: copy a slice of a matrix into the order in which tile() reads it.
+ *
+ *      source: rows x K, any strides            slice: for each k, the rows side by side, `width` of them
+ *
+ *        a b c d                                    a e i 0
+ *        e f g h     rows = 3, width = 4            b f j 0
+ *        i j k l                                    c g k 0
+ *                                                   d h l 0
+ *
+ * tile() then walks through memory one step at a time, whatever the orientation of the matrix was: A B, A'B and AB'
+ * differ only in the strides given here. Rows beyond the matrix are zeros.
+ */
+#ifndef CNN_PACK_H
+#define CNN_PACK_H
+
+#include <string.h>
+
+#include "../simd/simd.h"
+
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+typedef real quad_unaligned __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define QUAD(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+typedef __typeof__((quad){0} == (quad){0}) quad_index;
+#define QUAD(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_index){i, j, k, l})
+#endif
+
+#define QUAD_AT(p) (*(quad_unaligned *)(p))
+
+enum { LINE = 64 / sizeof(real) }; /* values in a line of the cache */
+
+/* Ask for memory that is needed soon, but not at once: into the second-level cache. Any address will do. */
+#define FETCH(p) __builtin_prefetch(p, 0, 2)
+
+/* to[k * width + i] = from[i * row + k] for 4 rows and 4 steps of k. */
+static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
+{
+    quad r0 = QUAD_AT(from), r1 = QUAD_AT(from + row), r2 = QUAD_AT(from + 2 * row), r3 = QUAD_AT(from + 3 * row);
+    quad low01 = QUAD(r0, r1, 0, 4, 1, 5), high01 = QUAD(r0, r1, 2, 6, 3, 7);
+    quad low23 = QUAD(r2, r3, 0, 4, 1, 5), high23 = QUAD(r2, r3, 2, 6, 3, 7);
+    QUAD_AT(to) = QUAD(low01, low23, 0, 1, 4, 5);
+    QUAD_AT(to + width) = QUAD(low01, low23, 2, 3, 6, 7);
+    QUAD_AT(to + 2 * width) = QUAD(high01, high23, 0, 1, 4, 5);
+    QUAD_AT(to + 3 * width) = QUAD(high01, high23, 2, 3, 6, 7);
+}
+
+/* to[k * width + i] = from[i * row + k]. On the way, ask for what lies `ahead` of each value: it is packed next. */
+static void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, real *to, ptrdiff_t width,
+                            ptrdiff_t ahead)
+{
+    if (rows < 4 || K < 4) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            for (ptrdiff_t k = 0; k < K; k++) {
+                to[k * width + i] = from[i * row + k];
+            }
+        }
+        return;
+    }
+    /* The last group of four ends at the last row, and overlaps the one before it where rows is not a multiple of 4;
+     * the same along k. Four rows at a time, so that rows a power of two apart do not evict each other. */
+    for (ptrdiff_t i = 0; i < rows; i += 4) {
+        const real *four = from + (i + 4 <= rows ? i : rows - 4) * row;
+        real *column = to + (i + 4 <= rows ? i : rows - 4);
+        for (ptrdiff_t k = 0; k < K; k += 4) {
+            if (k % LINE == 0) {
+                FETCH(four + k + ahead);
+                FETCH(four + k + ahead + row);
+                FETCH(four + k + ahead + 2 * row);
+                FETCH(four + k + ahead + 3 * row);
+            }
+            ptrdiff_t k4 = k + 4 <= K ? k : K - 4;
+            transpose_4x4(four + k4, row, column + k4 * width, width);
+        }
+    }
+}
+
+static void pack_strided(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, ptrdiff_t col, real *to,
+                         ptrdiff_t width)
+{
+    for (ptrdiff_t k = 0; k < K; k++) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            to[k * width + i] = from[i * row + k * col];
+        }
+    }
+}
+
+/* n values that lie side by side; n is often two vectors. */
+static inline void copy_values(const real *from, real *to, ptrdiff_t n)
+{
+    if (n == 2 * VLEN) {
+        v_store(to, v_load(from));
+        v_store(to + VLEN, v_load(from + VLEN));
+    } else {
+        memcpy(to, from, n * sizeof(real));
+    }
+}
+
+#endif
