@@ -40,6 +40,7 @@ PyObject *ShapeError, *DTypeError;
     F(memory_stats, "() -> {in_use, cached, peak}: bytes in arrays and scratch of the kernels")                        \
     F(reset_peak_memory, "(): let the peak start from what is in use now")                                             \
     F(fail_allocation_after, "(requests): for tests, the request after these fails; -1: none")                         \
+    F(fma_peak, "(rounds): float32 operations done by as many multiply-adds in registers on every thread")             \
     F(sgd,                                                                                                             \
       "(parameters, gradients, velocities or None, lr, momentum, dampening, weight_decay, nesterov, maximize, "        \
       "first)")                                                                                                        \
