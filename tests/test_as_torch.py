@@ -1,8 +1,10 @@
 """Running PyTorch scripts: `python -m cnn script.py`, `import cnn.as_torch`, and the absences that scripts meet."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from harness import needs_torch
@@ -10,9 +12,12 @@ from harness import needs_torch
 import cnn
 
 
-def run(*arguments, cwd, **options):
+ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
+
+
+def run(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **options
+        [sys.executable, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
     )
 
 
