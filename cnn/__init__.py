@@ -23,6 +23,7 @@ from cnn.amp import GradScaler, autocast
 from cnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from cnn.ops.linear_algebra import linalg
 from cnn.printing import set_printoptions
+from cnn.random import *  # noqa: F403
 from cnn.settings import *  # noqa: F403
 
 globals().update(ops.FUNCTIONS)

@@ -140,7 +140,8 @@ int random_set_state(struct generator *g, const void *bytes)
     struct torch_state s;
     memcpy(&s, bytes, sizeof s);
     /* left - 1 words are drawn before the state is renewed, from next on: they must exist. */
-    if (s.seeded != 1 || s.left < 1 || s.next > RANDOM_STATE || (uint64_t)s.left - 1 + s.next > RANDOM_STATE) {
+    if (s.seeded != 1 || s.left < 1 || s.left > RANDOM_STATE || s.next > RANDOM_STATE ||
+        (uint64_t)s.left - 1 + s.next > RANDOM_STATE) {
         return -1;
     }
     g->seed = s.seed;

@@ -8,6 +8,7 @@ from . import (
     linear_algebra,
     pointwise,
     promotion,
+    random,
     reduction,
     shape,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "linear_algebra",
     "pointwise",
     "promotion",
+    "random",
     "reduction",
     "shape",
 ]
