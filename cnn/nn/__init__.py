@@ -8,13 +8,29 @@ from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Seq
 from .conv2d import Conv2d
 from .flatten import Flatten, Unflatten
 from .identity import Identity
+from .interpolate import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
+from .linear import Linear
 from .max_pool1d import MaxPool1d
 from .max_pool2d import MaxPool2d
-from .linear import Linear
 from .module import Module
+from .normalize import CosineSimilarity
+from .pad import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter
+from .pixel_shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .relu import ReLU
+from .unfold import Fold, Unfold
 
 # The layers' files have the names of functions, and must not come along with `import *`.
 __all__ = ["functional", "init", "parameter", "utils"]

@@ -21,6 +21,8 @@ PyObject *ShapeError, *DTypeError;
     F(linear_forward, "(x, w, b or None) -> y")                                                                        \
     F(linear_backward, "(dy, x, w, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")                 \
     F(matmul, "(a, b) -> c: (M,K) (K,N) or (S,M,K) (S,K,N), any strides")                                              \
+    F(interpolate_forward, "(x, row sources, row weights, column sources, column weights) -> y")                       \
+    F(interpolate_backward, "(dy, row sources, row weights, column sources, column weights, H, W) -> dx")              \
     F(relu_forward, "(x) -> y")                                                                                        \
     F(relu_forward_, "(x) -> x, changed in place")                                                                     \
     F(relu_backward, "(dy, y) -> dx")                                                                                  \

@@ -7,6 +7,7 @@
 #define CNN_KERNELS_H
 
 #include "conv2d.h"
+#include "interpolate.h"
 #include "pool2d.h"
 #include "real.h"
 
@@ -40,6 +41,10 @@
                ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K))                                                    \
     K(fast_matmul, (const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],   \
                     ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K))                                               \
+    K(interpolate_forward, (const real *x, real *y, const interpolate_axis *rows, const interpolate_axis *columns,     \
+                            ptrdiff_t planes, ptrdiff_t taps))                                                         \
+    K(interpolate_backward, (const real *dy, real *dx, const interpolate_axis *rows, const interpolate_axis *columns,  \
+                             ptrdiff_t planes, ptrdiff_t taps))                                                        \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
     K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \
