@@ -109,49 +109,62 @@ typedef struct {
     runs runs;
     cut cut;
     ptrdiff_t block_chunks;
+    ptrdiff_t *in_offset, *out_offset, *packed_tap;
 } context;
 
-/* One block of weights: packed[k][lane]. Lanes past the last channel are zero. */
+/* packed_tap[kh*KW + kw] is the number of this weight among the taps, or -1 where the correlation does not use it. */
+static void number_taps(const context *x)
+{
+    const correlation *c = x->c;
+    for (ptrdiff_t k = 0; k < c->w_ic_taps; k++) {
+        x->packed_tap[k] = -1;
+    }
+    for (ptrdiff_t t = 0; t < c->h.taps * c->w.taps; t++) {
+        ptrdiff_t kh = c->h.kernel + t / c->w.taps * c->h.kernel_step, kw = c->w.kernel + t % c->w.taps * c->w.kernel_step;
+        x->packed_tap[kh * c->w_kh + kw] = t;
+    }
+}
+
+/* One block of weights: packed[k][lane]. Lanes past the last channel are zero. In memory the weights of one input and
+ * one output channel are neighbours; forward, those of all input channels are. Some of them at a time are turned. */
 static void pack_block(void *context_, ptrdiff_t chunk)
 {
+    enum { SOME = 16 };
     const context *x = context_;
     const correlation *c = x->c;
     ptrdiff_t group = chunk / x->blocks.count, block = chunk % x->blocks.count, first = block_channel(block);
     ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, used = at_most(lanes, c->OC - first);
-    const real *w = x->w + group * c->w_group + first * c->w_oc + c->h.kernel * c->w_kh + c->w.kernel * c->w_kw;
-    real *to = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps;
-    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
-        for (ptrdiff_t th = 0; th < c->h.taps; th++) {
-            for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
-                const real *from = w + ic * c->w_ic + th * c->h.kernel_step * c->w_kh + tw * c->w.kernel_step * c->w_kw;
-                real *line = to + ((th * c->w.taps + tw) * c->IC + ic) * lanes;
-                for (ptrdiff_t lane = 0; lane < used; lane++) {
-                    line[lane] = from[lane * c->w_oc];
-                }
-                for (ptrdiff_t lane = used; lane < lanes; lane++) {
-                    line[lane] = 0;
+    ptrdiff_t taps = c->w_ic_taps, together = c->w_ic == taps ? c->IC : 1;
+    real *packed = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps;
+    real turned[SOME * MOST_VECTORS * VLEN + PACK_SLACK] = {0};
+    for (ptrdiff_t ic = 0; ic < c->IC; ic += together) {
+        const real *w = x->w + group * c->w_group + first * c->w_oc + ic * c->w_ic;
+        for (ptrdiff_t k = 0; k < together * taps; k += SOME) {
+            ptrdiff_t some = at_most(SOME, together * taps - k);
+            FN(pack_turned)(w + k, c->w_oc, used, some, turned, lanes);
+            for (ptrdiff_t i = 0; i < some; i++) {
+                ptrdiff_t tap = x->packed_tap[(k + i) % taps];
+                real *to = packed + (tap * c->IC + ic + (k + i) / taps) * lanes;
+                for (ptrdiff_t lane = 0; tap >= 0 && lane < lanes; lane += VLEN) {
+                    v_store(to + lane, v_load(turned + i * lanes + lane));
                 }
             }
         }
     }
 }
 
-/* Offsets of the inputs and outputs of all pixels of a strip, filled up with the last one to whole tiles. */
-static void locate_pixels(const correlation *c, layout l, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t padded,
-                          ptrdiff_t *in, ptrdiff_t *out)
+/* Offsets of the inputs and outputs of all pixels of a strip, row by row: a shorter strip has the first of them. */
+static void locate_pixels(const context *x)
 {
+    const correlation *c = x->c;
     ptrdiff_t p = 0;
-    for (ptrdiff_t i = 0; i < images; i++) {
-        for (ptrdiff_t r = 0; r < rows; r++) {
+    for (ptrdiff_t i = 0; i < x->cut.images; i++) {
+        for (ptrdiff_t r = 0; r < x->cut.rows; r++) {
             for (ptrdiff_t q = 0; q < c->w.out; q++, p++) {
-                in[p] = i * l.image + r * c->h.step * l.row + q * c->w.step * l.pixel;
-                out[p] = i * c->out.n + r * c->out.h + q * c->out.w;
+                x->in_offset[p] = i * x->layout.image + r * c->h.step * x->layout.row + q * c->w.step * x->layout.pixel;
+                x->out_offset[p] = i * c->out.n + r * c->out.h + q * c->out.w;
             }
         }
-    }
-    for (; p < padded; p++) {
-        in[p] = in[p - 1];
-        out[p] = out[p - 1];
     }
 }
 
@@ -167,7 +180,7 @@ static void scatter(const correlation *c, const real *tile, ptrdiff_t lanes, ptr
 }
 
 static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, const real *in, real *out,
-                           ptrdiff_t pixels, const ptrdiff_t *in_offset, const ptrdiff_t *out_offset)
+                           ptrdiff_t pixels)
 {
     const correlation *c = x->c;
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, first = block_channel(block);
@@ -189,12 +202,13 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
     for (ptrdiff_t p = 0; p < pixels; p += rows) {
         int direct = fits && p + rows <= pixels;
         for (ptrdiff_t i = 0; i < rows; i++) {
-            t.x[i] = in + in_offset[p + i];
-            t.out[i] = direct ? out + out_offset[p + i] : tile + i * lanes;
+            ptrdiff_t pixel = at_most(p + i, pixels - 1); /* the last tile may do the last pixel several times */
+            t.x[i] = in + x->in_offset[pixel];
+            t.out[i] = direct ? out + x->out_offset[pixel] : tile + i * lanes;
         }
         FN(channel_tile_run)(&t, vectors);
         if (!direct) {
-            scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, out_offset + p);
+            scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, x->out_offset + p);
         }
     }
 }
@@ -208,24 +222,30 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     ptrdiff_t image = chunk / x->block_chunks / c->G / x->cut.strips * x->cut.images;
     ptrdiff_t images = at_most(x->cut.images, c->N - image);
     ptrdiff_t row = strip * x->cut.rows, rows = at_most(x->cut.rows, c->h.out - row);
-    ptrdiff_t pixels = images * rows * c->w.out, padded = pixels + CHANNEL_TILE_ROWS;
-
-    size_t copied = x->layout.in_place ? 0 : (size_t)(images * x->layout.image) * sizeof(real);
-    copied = (copied + 63) / 64 * 64;
-    char *room = scratch(copied + 2 * (size_t)padded * sizeof(ptrdiff_t));
-    if (room == NULL) {
-        kernel_abort(KERNEL_NO_MEMORY);
-        return;
+    real *room = NULL;
+    if (!x->layout.in_place) {
+        room = scratch((size_t)(images * x->layout.image + PACK_SLACK) * sizeof(real));
+        if (room == NULL) {
+            kernel_abort(KERNEL_NO_MEMORY);
+            return;
+        }
     }
-    ptrdiff_t *in_offset = (ptrdiff_t *)(room + copied), *out_offset = in_offset + padded;
-    locate_pixels(c, x->layout, images, rows, padded, in_offset, out_offset);
-    const real *in = strip_input(c, x->layout, x->in, group, image, images, row, rows, (real *)room);
+    const real *in = strip_input(c, x->layout, x->in, group, image, images, row, rows, room);
     real *out = x->out + image * c->out.n + row * c->out.h + group * c->OC * c->out.c;
     ptrdiff_t begin, end;
     chunk_bounds(x->blocks.count, x->block_chunks, part, &begin, &end);
     for (ptrdiff_t block = begin; block < end; block++) {
-        block_of_strip(x, group, block, in, out, pixels, in_offset, out_offset);
+        block_of_strip(x, group, block, in, out, images * rows * c->w.out);
     }
+}
+
+/* Into how many parts the blocks are cut, so that the weights of one part stay in the cache over a strip. */
+static ptrdiff_t cut_blocks(const context *x)
+{
+    const double cache = 256 << 10;
+    double block_bytes = 2.0 * VBYTES * (double)x->taps;
+    ptrdiff_t blocks = block_bytes < cache ? (ptrdiff_t)(cache / block_bytes) : 1;
+    return ceil_div(x->blocks.count, blocks);
 }
 
 void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
@@ -233,24 +253,33 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
     context x = {.c = c, .in = in, .w = w, .bias = bias, .out = out, .blocks = vector_blocks_of(c->OC)};
     x.taps = c->h.taps * c->w.taps * c->IC;
     double row_bytes = (double)c->h.step * axis_reach(c->w, c->w.out) * c->IC * sizeof(real);
-    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes);
+    x.block_chunks = cut_blocks(&x);
+    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, x.block_chunks);
     x.layout = layout_of(c, x.cut.rows);
     x.runs.count = count_runs(c, x.layout);
     x.runs.length = x.runs.count == 0 ? 0 : x.taps / x.runs.count;
 
     size_t weights = (size_t)(c->G * x.blocks.vectors * VLEN * x.taps) * sizeof(real);
-    char *memory = memory_get(weights + (size_t)x.runs.count * sizeof(ptrdiff_t));
+    ptrdiff_t pixels = x.cut.images * x.cut.rows * c->w.out;
+    char *memory = memory_get(weights + (size_t)(x.runs.count + 2 * pixels + c->w_ic_taps) * sizeof(ptrdiff_t));
     if (memory == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
     x.packed = (real *)memory;
     x.runs.begin = (ptrdiff_t *)(memory + weights);
+    x.in_offset = x.runs.begin + x.runs.count;
+    x.out_offset = x.in_offset + pixels;
+    x.packed_tap = x.out_offset + pixels;
+    number_taps(&x);
     fill_runs(c, x.layout, &x.runs);
+    locate_pixels(&x);
     parallel_for(c->G * x.blocks.count, pack_block, &x);
 
     ptrdiff_t chunks = x.cut.image_chunks * x.cut.strips * c->G;
-    x.block_chunks = chunks >= 16 ? 1 : at_most(x.blocks.count, ceil_div(16, at_least(chunks, 1)));
+    if (chunks * x.block_chunks < 16) {
+        x.block_chunks = at_most(x.blocks.count, ceil_div(16, chunks));
+    }
     parallel_for(chunks * x.block_chunks, correlate_chunk, &x);
     memory_put(memory);
 }
@@ -327,8 +356,8 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_rows(vectors);
     chunk_bounds(c->N * x->strips, x->slots, slot, &begin, &end);
 
-    size_t x_values = x->layout.in_place ? 0 : (size_t)ceil_div(x->layout.image, VLEN) * VLEN;
-    size_t dy_values = (size_t)(x->rows * c->w.out * lanes);
+    size_t x_values = x->layout.in_place ? 0 : (size_t)ceil_div(x->layout.image + PACK_SLACK, VLEN) * VLEN;
+    size_t dy_values = (size_t)(x->rows * c->w.out * lanes + PACK_SLACK);
     char *room = scratch((x_values + dy_values) * sizeof(real) + (size_t)x->rows * sizeof(ptrdiff_t));
     if (room == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
