@@ -7,6 +7,7 @@ from .avg_pool2d import AvgPool2d
 from .celu import CELU
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv2d import Conv2d
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .elu import ELU
 from .flatten import Flatten, Unflatten
 from .gelu import GELU

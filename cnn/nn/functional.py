@@ -5,6 +5,7 @@ from .adaptive_max_pool2d import adaptive_max_pool2d, adaptive_max_pool2d_with_i
 from .avg_pool2d import avg_pool2d
 from .celu import celu, celu_
 from .conv2d import conv2d
+from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .elu import elu, elu_
 from .gelu import gelu
 from .hardsigmoid import hardsigmoid
