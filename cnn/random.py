@@ -9,6 +9,7 @@ The functions `..._array` and `fill_...` below work on NumPy arrays; cnn/ops/ran
 
 import contextlib
 import os
+import threading
 
 import numpy as np
 
@@ -78,31 +79,48 @@ def _from_state(cls, state):
 default_generator = Generator()
 default_generator.seed()
 
+_here = threading.local()
+
+
+def _current():
+    """What is drawn from where no generator is named: in a worker of a DataLoader its own, else the default one."""
+    return getattr(_here, "generator", default_generator)
+
+
+@contextlib.contextmanager
+def thread_generator(seed):
+    """Inside, this thread draws from a new generator in place of the default one, as torch's worker processes do."""
+    _here.generator = Generator().manual_seed(seed)
+    try:
+        yield _here.generator
+    finally:
+        del _here.generator
+
 
 def manual_seed(seed):
     """Seed the default generator, from which everything is drawn that names no other; returns it. The seed is an
     integer from -2**63 to 2**64 - 1. See torch.manual_seed."""
-    return default_generator.manual_seed(int(seed))
+    return _current().manual_seed(int(seed))
 
 
 def seed():
     """Seed the default generator with a number from the operating system; returns the number. See torch.seed."""
-    return default_generator.seed()
+    return _current().seed()
 
 
 def initial_seed():
     """The seed the default generator was last given. See torch.initial_seed."""
-    return default_generator.initial_seed()
+    return _current().initial_seed()
 
 
 def get_rng_state():
     """The default generator's state: 5056 bytes. See torch.get_rng_state."""
-    return default_generator.get_state()
+    return _current().get_state()
 
 
 def set_rng_state(new_state):
     """Have the default generator go on from a state. See torch.set_rng_state."""
-    default_generator.set_state(new_state)
+    _current().set_state(new_state)
 
 
 @contextlib.contextmanager
@@ -112,11 +130,11 @@ def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="device
     if not enabled:
         yield
         return
-    state = default_generator._get_state()
+    state = _current()._get_state()
     try:
         yield
     finally:
-        default_generator._set_state(state)
+        _current()._set_state(state)
 
 
 # ---- Filling arrays ------------------------------------------------------------------------------------------------
@@ -124,7 +142,7 @@ def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="device
 
 def _stream(generator):
     if generator is None:
-        return default_generator
+        return _current()
     if not isinstance(generator, Generator):
         raise TypeError(f"generator must be a Generator or None, got {type(generator).__name__}")
     return generator
