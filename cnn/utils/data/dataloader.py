@@ -380,27 +380,25 @@ def _work(info, worker_init_fn, new_fetcher, tasks, results):
     """The life of one worker thread."""
     set_worker_info(info)
     with cnn.random.thread_generator(info.seed):
-        fetcher = failure = None
-        try:
-            if worker_init_fn is not None:
-                worker_init_fn(info.id)
-        except BaseException as error:
-            failure = error
+        fetcher = None
+        ended = False
         while (job := tasks.get()) is not _STOP:
             if job is _NEW_EPOCH:
                 fetcher = None
                 continue
             epoch, task, index = job
             try:
-                if failure is not None:
-                    raise failure
+                if ended:
+                    raise StopIteration
+                if worker_init_fn is not None:
+                    ended, init, worker_init_fn = True, worker_init_fn, None
+                    init(info.id)  # a worker that could not begin gives nothing after this error
+                    ended = False
                 if fetcher is None:
                     fetcher = new_fetcher(info.dataset)
                 results.put(epoch, task, "batch", fetcher(index))
             except StopIteration:
                 results.put(epoch, task, "end", None)
             except BaseException as error:
-                note = f"raised in DataLoader worker {info.id} of {info.num_workers}"
-                if note not in getattr(error, "__notes__", ()):
-                    error.add_note(note)
+                error.add_note(f"raised in DataLoader worker {info.id} of {info.num_workers}")
                 results.put(epoch, task, "error", error)

@@ -267,14 +267,11 @@ def perspective(image, coefficients, mode, fill):
 def grayscale(image, channels):
     if image.ndim < 3:
         raise TypeError(f"Input image tensor should have at least 3 dimensions, but found {image.ndim}")
-    if _check_channels(image) == 3:
-        r, g, b = (_float(image[..., k, :, :]) for k in range(3))
-        grey = (r.dtype.type(0.2989) * r + r.dtype.type(0.587) * g + r.dtype.type(0.114) * b).astype(image.dtype)[
-            ..., None, :, :
-        ]
-    else:
-        grey = image.copy()
-    return np.repeat(grey, 3, axis=-3) if channels == 3 and grey.shape[-3] == 1 else grey
+    if _check_channels(image) == 1:
+        return image.copy()
+    r, g, b = (_float(image[..., k, :, :]) for k in range(3))
+    grey = (r.dtype.type(0.2989) * r + r.dtype.type(0.587) * g + r.dtype.type(0.114) * b).astype(image.dtype)
+    return np.repeat(grey[..., None, :, :], channels, axis=-3)
 
 
 def _blend(image, other, ratio):

@@ -54,7 +54,7 @@ OPERATIONS = {
 def _magnitudes(bins, shear, shift_x, shift_y, angle, colour, bits):
     """{name: (values or None, may the sign be turned?)}, from the largest values."""
 
-    def up_to(largest):
+    def up_to(largest):  # torch.linspace, whose last bit depends on the processor
         return np.linspace(0.0, largest, bins, dtype=np.float32)
 
     return {

@@ -32,7 +32,7 @@ def angle_range(value, name, sizes=(2,)):
     if isinstance(value, numbers.Number):
         if value < 0:
             raise ValueError(f"If {name} is a single number, it must be positive.")
-        return [-float(value), float(value)]
+        return [float(-value), float(value)]  # 0, not -0
     check_sequence(value, name, sizes)
     return [float(v) for v in value]
 

@@ -6,6 +6,7 @@ from numbers import Number
 import numpy as np
 
 import cnn
+from cnn.tensor import Tensor
 from cnn.vision.transforms import draw, functional
 from cnn.vision.transforms.base import Transform
 from cnn.vision.transforms.geometry import check_ranges
@@ -58,6 +59,8 @@ class RandomErasing(Transform):
     def forward(self, img):
         if not draw.chance(self.p):
             return img
+        if not isinstance(img, Tensor):
+            raise TypeError(f"img should be Tensor Image. Got {type(img)}")
         value = None
         if self.value != "random":
             value = np.ravel(self.value).astype(float).tolist()
