@@ -149,9 +149,7 @@ def eye_(tensor):
     """The identity matrix, for a weight of two dimensions."""
     if tensor.dim() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    tensor.zero_()
-    tensor.fill_diagonal_(1)
-    return tensor
+    return tensor.copy_(cnn.eye(*tensor.shape, dtype=tensor.dtype))
 
 
 @no_grad()

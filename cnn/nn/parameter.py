@@ -13,8 +13,18 @@ class Parameter(Tensor):
 
     def __new__(cls, data=None, requires_grad=True):
         self = _share(cls, data)
-        self.requires_grad_(requires_grad)
-        return self
+        if requires_grad and not self.is_floating_point():
+            raise RuntimeError(
+                f"Only Tensors of floating point and complex dtype can require gradients, got {self.dtype}: "
+                "use requires_grad=False"
+            )
+        return self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo):
+        # As in torch, the copy starts without a gradient.
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.detach().clone(), self.requires_grad)
+        return memo[id(self)]
 
     def __repr__(self):
         return "Parameter containing:\n" + super().__repr__()
