@@ -6,6 +6,7 @@ from .adaptive_max_pool2d import AdaptiveMaxPool2d
 from .avg_pool2d import AvgPool2d
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv2d import Conv2d
+from .cross_entropy import CrossEntropyLoss
 from .flatten import Flatten, Unflatten
 from .identity import Identity
 from .interpolate import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
@@ -26,11 +27,14 @@ from .pad import (
     ZeroPad1d,
     ZeroPad2d,
 )
+from .log_softmax import LogSoftmax
+from .nll_loss import NLLLoss
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter
 from .pixel_shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .relu import ReLU
 from .unfold import Fold, Unfold
+from .softmax import Softmax, Softmax2d
 
 # The layers' files have the names of functions, and must not come along with `import *`.
 __all__ = ["functional", "init", "parameter", "utils"]

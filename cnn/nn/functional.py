@@ -14,5 +14,9 @@ from .pad import pad
 from .pixel_shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .relu import relu, relu_
 from .unfold import fold, unfold
+from .cross_entropy import cross_entropy
+from .log_softmax import log_softmax
+from .nll_loss import nll_loss
+from .softmax import softmax
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -7,6 +7,17 @@ PyObject *ShapeError, *DTypeError;
 
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
+    F(cross_entropy_forward,                                                                                           \
+      "(x, target, weight or None, ignore_index, reduction, smoothing, want_gradient) -> (loss, saved or None)")       \
+    F(cross_entropy_probabilities_forward,                                                                             \
+      "(x, target, weight or None, reduction, smoothing, want_gradient) -> (loss, saved or None)")                     \
+    F(cross_entropy_backward, "(dy, saved) -> dx")                                                                     \
+    F(nll_loss_forward, "(x, target, weight or None, ignore_index, reduction) -> (loss, scale)")                       \
+    F(nll_loss_backward, "(dy, target, weight or None, ignore_index, scale, C, channels_last) -> dx")                  \
+    F(softmax_forward, "(x, dim) -> y")                                                                                \
+    F(softmax_backward, "(dy, y, dim) -> dx")                                                                          \
+    F(log_softmax_forward, "(x, dim) -> y")                                                                            \
+    F(log_softmax_backward, "(dy, y, dim) -> dx")                                                                      \
     F(conv2d_forward, "(x, w, b or None, geometry: ten numbers) -> y")                                                 \
     F(conv2d_backward, "(dy, x, w, geometry, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")       \
     F(max_pool2d_forward, "(x, KH, KW, SH, SW, PH, PW, DH, DW, ceil_mode, keep) -> (y, argmax or None)")               \

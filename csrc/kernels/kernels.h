@@ -12,6 +12,24 @@
 #include "real.h"
 
 #define KERNELS(K)                                                                                                     \
+    K(target_weight, (const int64_t *target, const real *w, double *sum, ptrdiff_t *first_bad, ptrdiff_t n,            \
+                      ptrdiff_t C, int64_t ignore_index))                                                              \
+    K(cross_entropy_forward,                                                                                           \
+      (const real *x, const int64_t *target, const real *w, real *loss, double *total, real *dx, ptrdiff_t outer,      \
+       ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index, double smoothing, double scale))                            \
+    K(cross_entropy_probabilities_forward,                                                                             \
+      (const real *x, const real *probabilities, const real *w, real *loss, double *total, real *dx, ptrdiff_t n,      \
+       ptrdiff_t C, double smoothing, double scale))                                                                   \
+    K(cross_entropy_backward,                                                                                          \
+      (const real *dy, ptrdiff_t dy_step, const real *saved, real *dx, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner)) \
+    K(nll_loss_forward, (const real *x, const int64_t *target, const real *w, real *loss, double *total,               \
+                         ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index))                         \
+    K(nll_loss_backward, (const real *dy, ptrdiff_t dy_step, const int64_t *target, const real *w, real *dx,           \
+                          ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index, double scale))          \
+    K(softmax_forward, (const real *x, real *y, ptrdiff_t outer, ptrdiff_t D, ptrdiff_t inner))                        \
+    K(softmax_backward, (const real *dy, const real *y, real *dx, ptrdiff_t outer, ptrdiff_t D, ptrdiff_t inner))      \
+    K(log_softmax_forward, (const real *x, real *y, ptrdiff_t outer, ptrdiff_t D, ptrdiff_t inner))                    \
+    K(log_softmax_backward, (const real *dy, const real *y, real *dx, ptrdiff_t outer, ptrdiff_t D, ptrdiff_t inner))  \
     K(conv2d_forward, (const conv2d_shape *s, const real *x, const real *w, const real *b, real *y))                   \
     K(conv2d_backward_input, (const conv2d_shape *s, const real *dy, const real *w, real *dx))                         \
     K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
