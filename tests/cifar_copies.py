@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import struct
 import tarfile
 from pathlib import Path
 
@@ -35,18 +36,36 @@ def images(n, seed):
     return rng.integers(0, 256, (n, 3072), dtype=np.uint8), rng.integers(0, 10, n).tolist()
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings, which is what the public archive holds."""
+
+    def save_bytes(self, value):
+        short = len(value) < 256
+        size = struct.pack("<B" if short else "<i", len(value))
+        self.write((pickle.SHORT_BINSTRING if short else pickle.BINSTRING) + size + value)
+        self.memoize(value)
+
+    dispatch = {**pickle._Pickler.dispatch, bytes: save_bytes}
+
+
+def python2_pickle(value):
+    out = io.BytesIO()
+    Python2Pickler(out, protocol=2).dump(value)
+    return out.getvalue()
+
+
 def batch(n, seed, **changes):
-    """One file of the Python form. Protocol 2, as in the public archive."""
+    """One file of the Python form."""
     pixels, labels = images(n, seed)
     entry = {b"batch_label": b"a batch", b"labels": labels, b"data": pixels, b"filenames": [b"x.png"] * n}
-    return pickle.dumps({**entry, **{key.encode(): value for key, value in changes.items()}}, protocol=2)
+    return python2_pickle({**entry, **{key.encode(): value for key, value in changes.items()}})
 
 
 def python_files(n=4):
     """{name: content} of a small copy in the Python form; file k has the images of seed k."""
     files = {name: batch(n, k) for k, name in enumerate(FILES)}
     meta = {b"label_names": [name.encode() for name in NAMES], b"num_vis": 3072}
-    return {"batches.meta": pickle.dumps(meta, protocol=2), **files}
+    return {"batches.meta": python2_pickle(meta), **files}
 
 
 def binary_files(n=4):
