@@ -8,6 +8,7 @@ The functions `..._array` and `fill_...` below work on NumPy arrays; cnn/ops/ran
 """
 
 import contextlib
+import math
 import os
 import threading
 
@@ -175,12 +176,12 @@ def _fill(array, draw):
 def fill_uniform(array, low=0.0, high=1.0, generator=None):
     """Values from [low, high) into a real array."""
     stream = _stream(generator)
-    low, high = float(low), float(high)
-    limit = float(np.finfo(array.dtype).max) if array.dtype.kind == "f" else np.inf
-    if not low <= high:
-        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
-    if not (-limit <= low and high <= limit and high - low <= limit):
-        raise RuntimeError(f"uniform_ expects from={low}, to={high} and to-from within the range of {array.dtype}")
+    if not -1e4 <= low <= high <= 1e4:  # fits every type
+        limit = float(np.finfo(array.dtype).max) if array.dtype.kind == "f" else math.inf
+        if not low <= high:
+            raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
+        if not (-limit <= low and high <= limit and high - low <= limit):
+            raise RuntimeError(f"uniform_ expects from={low}, to={high} and to-from within the range of {array.dtype}")
     _fill(array, lambda x, scattered: stream._uniform(x, low, high))
 
 
