@@ -2,7 +2,6 @@
  * names; csrc/random.h says what each draw is. */
 #include "../random.h"
 
-#include <stdatomic.h>
 #include <time.h>
 
 #include "runtime.h"
@@ -11,7 +10,7 @@ typedef struct {
     PyObject base; /* what PyObject_HEAD stands for */
     struct generator stream;
     /* A long fill gives up the GIL: this keeps other threads off the stream meanwhile. */
-    atomic_flag busy;
+    char busy;
     unsigned long holder;
     unsigned forks; /* threads_forks() when it was taken: a child inherits it taken by a thread it does not have */
 } Generator;
@@ -20,7 +19,7 @@ typedef struct {
  * signal handler in the middle of a fill can bring about. */
 static struct generator *hold(Generator *self)
 {
-    while (atomic_flag_test_and_set(&self->busy)) {
+    while (__atomic_test_and_set(&self->busy, __ATOMIC_ACQUIRE)) {
         if (self->forks != threads_forks()) {
             break;
         }
@@ -38,7 +37,7 @@ static struct generator *hold(Generator *self)
     return &self->stream;
 }
 
-static void release(Generator *self) { atomic_flag_clear(&self->busy); }
+static void release(Generator *self) { __atomic_clear(&self->busy, __ATOMIC_RELEASE); }
 
 /* Drawing happens between begin and finish, and without the GIL where it takes long. */
 struct draw {
@@ -418,7 +417,6 @@ static PyObject *generator_new(PyTypeObject *type, PyObject *Py_UNUSED(args), Py
 {
     Generator *self = (Generator *)type->tp_alloc(type, 0);
     if (self != NULL) {
-        atomic_flag_clear(&self->busy);
         random_seed(&self->stream, 67280421310721u); /* torch's default seed */
     }
     return (PyObject *)self;
