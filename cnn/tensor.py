@@ -338,6 +338,7 @@ class Tensor:
     @data.setter
     def data(self, value):
         self._a = value._a
+        self._dtype = value._dtype
         self._box = None
 
     def detach(self):

@@ -210,6 +210,10 @@ class OneOf:
         net.to(dtype=lib.float32, device=lib.device("cpu"))
         return [*result, net.gain.dtype]
 
+    def half_and_bfloat16(lib):
+        net = network(lib)
+        return net.half().gain.dtype, net.bfloat16().gain.dtype, net.mean.dtype, net.float().gain.dtype
+
     def to_integer(lib):
         return network(lib).to(lib.int64)
 

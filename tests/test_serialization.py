@@ -231,6 +231,86 @@ def test_whole_module_runs_no_method_of_its_class():
     assert type(cnn.load(saved(silent), weights_only=False)) is Loud
 
 
+@needs_torch
+def test_whole_module_of_torch():
+    """torch's layers become ours: the file names their classes, the attributes are the same."""
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        torch.nn.ReLU(inplace=True),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(4, 4, 3, padding="same", padding_mode="reflect"),
+        torch.nn.AdaptiveAvgPool2d((2, 2)),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16, 5),
+    )
+    loaded = cnn.load(saved(net, torch.save), weights_only=False)
+    assert type(loaded[0]) is nn.Conv2d
+    x = rng(0).standard_normal((2, 3, 8, 8), np.float32)
+    np.testing.assert_allclose(loaded(cnn.from_numpy(x)).detach(), net(torch.from_numpy(x)).detach(), 1e-5, 1e-6)
+    assert list(loaded.state_dict()) == list(net.state_dict())
+    assert repr(cnn.load(saved(loaded), weights_only=False)) == repr(loaded)
+
+
+SCRIPT = """
+import torch
+import torch.nn as nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.fc(x)
+
+torch.manual_seed(0)
+net = Net()
+torch.save(net, "whole.pth")
+torch.save({"epoch": 3, "state": net.state_dict()}, "state.pth")
+again = torch.load("whole.pth", weights_only=False)
+assert type(again) is Net and torch.equal(again(torch.ones(1, 2)), net(torch.ones(1, 2)))
+net.load_state_dict(torch.load("state.pth", map_location=torch.device("cuda:0"))["state"])
+print(torch.__name__, torch.load("state.pth")["epoch"])
+"""
+
+
+def test_a_script_finds_its_own_classes_again(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    command = [sys.executable, "-W", "ignore", "-m", "cnn", "script.py"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.stdout.split()[1:] == ["3"], result.stderr
+    with pytest.raises(CheckpointError, match=r"asks for __main__\.Net"):
+        cnn.load(tmp_path / "whole.pth", weights_only=False)
+    if torch:
+        assert torch.load(tmp_path / "state.pth", weights_only=True)["state"]["fc.weight"].shape == (3, 2)
+
+
+@needs_torch
+@pytest.mark.parametrize(("name", "options"), [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {"lr": 0.01})])
+def test_optimizer_states_both_ways(name, options):
+    """Two steps in one library, the file, two steps in the other: the same weights as four steps in one."""
+
+    def steps(lib, weights, state, count):
+        parameter = lib.nn.Parameter(weights.clone())
+        optimizer = getattr(lib.optim, name)([parameter], **options)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        for _ in range(count):
+            optimizer.zero_grad()
+            (parameter**2).sum().backward()
+            optimizer.step()
+        return parameter.detach(), optimizer.state_dict()
+
+    start = rng(1).standard_normal((3, 4), np.float32)
+    expected, _ = steps(torch, torch.from_numpy(start), None, 4)
+    for first, second in ((torch, cnn), (cnn, torch)):
+        halfway = steps(first, first.from_numpy(start), None, 2)
+        weights, state = second.load(saved(halfway, first.save), weights_only=True)
+        result, _ = steps(second, weights, state, 2)
+        np.testing.assert_allclose(result.numpy(), expected.numpy(), 1e-6)
+
+
 def test_local_classes_and_lambdas_are_refused_when_saving(tmp_path):
     block = Block()
     block.act = lambda x: x

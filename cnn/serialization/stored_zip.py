@@ -138,11 +138,15 @@ class StoredZip:
         self.file.seek(member.start)
         view, filled = memoryview(array), 0
         while filled < member.size:
-            piece = self.file.read(min(member.size - filled, 1 << 22))
-            if not piece:
+            if hasattr(self.file, "readinto"):
+                count = self.file.readinto(view[filled:])
+            else:
+                piece = self.file.read(min(member.size - filled, 1 << 22))
+                count = len(piece)
+                view[filled : filled + count] = piece
+            if not count:
                 raise BadZipError("the file ends too early")
-            view[filled : filled + len(piece)] = piece
-            filled += len(piece)
+            filled += count
         if zlib.crc32(view) != member.crc:
             raise BadZipError(f"member {name[:100]!r} is damaged: its checksum is wrong")
         return array

@@ -225,7 +225,7 @@ def dump(obj, protocol):
 
 
 def write_archive(file, name, pickled, storages):
-    identity = hashlib.sha256(pickled)
+    checksums = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         add(archive, f"{name}/data.pkl", pickled)
         add(archive, f"{name}/.format_version", b"1")
@@ -233,16 +233,16 @@ def write_archive(file, name, pickled, storages):
         add(archive, f"{name}/byteorder", sys.byteorder.encode())
         for storage in storages:
             data = memoryview(storage.array.view(np.uint8)) if storage.array.size else b""
-            add(archive, f"{name}/data/{storage.key}", data)
-            identity.update(data)
+            checksums.append(add(archive, f"{name}/data/{storage.key}", data))
         add(archive, f"{name}/version", b"3\n")
         # torch writes forty digits here, made from the content.
-        digits = str(int.from_bytes(identity.digest(), "big") % 10**40).zfill(40)
-        add(archive, f"{name}/.data/serialization_id", digits.encode())
+        digest = hashlib.sha256(pickled + str(checksums).encode()).digest()
+        add(archive, f"{name}/.data/serialization_id", str(int.from_bytes(digest, "big") % 10**40).zfill(40).encode())
 
 
 def add(archive, name, data):
-    """A member whose bytes begin at a multiple of ALIGNMENT, by an extra field of the right length in its header."""
+    """Adds a member whose bytes begin at a multiple of ALIGNMENT, thanks to an extra field of the right length in its
+    header. Returns its checksum."""
     member = zipfile.ZipInfo(name)
     member.file_size = len(data)
     position = archive.start_dir + 30 + len(name.encode("utf-8"))
@@ -253,3 +253,4 @@ def add(archive, name, data):
     with archive.open(member, "w") as target:
         target.write(data)
     member.extra = b""  # not in the directory at the end
+    return member.CRC
