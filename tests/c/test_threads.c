@@ -340,6 +340,19 @@ static void test_poll(void)
 
 /* ---- fork ---- */
 
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifdef UNDER_TSAN
+enum { FORKS = 20 }; /* a process of the sanitizer is slow to copy */
+#else
+enum { FORKS = 200 };
+#endif
+
 static int wait_for_child(pid_t child)
 {
     for (int i = 0; i < 5000; i++) {
@@ -377,7 +390,7 @@ static void test_fork(void)
 {
     threads_set(3);
     double expected = sum_of_all();
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < FORKS; i++) {
         fork_and_sum(expected);
         CHECK(sum_of_all() == expected);
     }
@@ -404,7 +417,7 @@ static void test_fork_while_running(void)
     for (int i = 0; i < 2; i++) {
         CHECK(pthread_create(&ids[i], NULL, sum_until_told, NULL) == 0);
     }
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < FORKS; i++) {
         fork_and_sum(expected);
     }
     summing = 0;
