@@ -104,6 +104,9 @@ enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
     if (s->algorithm == CONV2D_CHANNELS || s->algorithm == CONV2D_PLANES) {
         return s->algorithm == CONV2D_CHANNELS ? DIRECT_CHANNELS : DIRECT_PLANES;
     }
+    if (s->C == s->G && s->OC == s->G && s->G > 1) {
+        return DIRECT_DEPTHWISE;
+    }
     int backward = pass == CONV2D_BACKWARD_INPUT;
     ptrdiff_t channels = (backward ? s->C : s->OC) / s->G;
     ptrdiff_t rows = backward ? ceil_div(s->H, s->SH) : s->OH, cols = backward ? ceil_div(s->W, s->SW) : s->OW;
@@ -139,15 +142,20 @@ cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row
 
 /* ---- the layer --------------------------------------------------------------------------------------------------- */
 
+static void correlate(enum direct_way way, const correlation *c, const real *in, const real *w, const real *bias,
+                      real *out)
+{
+    switch (way) {
+    case DIRECT_CHANNELS: FN(correlate_channels)(c, in, w, bias, out); break;
+    case DIRECT_PLANES: FN(correlate_planes)(c, in, w, bias, out); break;
+    case DIRECT_DEPTHWISE: FN(correlate_depthwise)(c, in, w, bias, out); break;
+    }
+}
+
 void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
     correlation c = forward_correlation(s);
-    if (FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_CHANNELS) {
-        FN(correlate_channels)(&c, x, w, b, y);
-    }
-    else {
-        FN(correlate_planes)(&c, x, w, b, y);
-    }
+    correlate(FN(direct_way_of)(s, CONV2D_FORWARD), &c, x, w, b, y);
 }
 
 /* Positions of dx that no tap reaches. */
@@ -175,11 +183,8 @@ void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real
             if (c.h.taps == 0 || c.w.taps == 0) {
                 fill_zeros(&c, out);
             }
-            else if (way == DIRECT_CHANNELS) {
-                FN(correlate_channels)(&c, dy, w, NULL, out);
-            }
             else {
-                FN(correlate_planes)(&c, dy, w, NULL, out);
+                correlate(way, &c, dy, w, NULL, out);
             }
         }
     }
@@ -188,10 +193,9 @@ void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real
 void FN(direct_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
 {
     correlation c = forward_correlation(s);
-    if (FN(direct_way_of)(s, CONV2D_BACKWARD_WEIGHT) == DIRECT_CHANNELS) {
-        FN(correlate_channels_weight)(&c, x, dy, dw, db);
-    }
-    else {
-        FN(correlate_planes_weight)(&c, x, dy, dw, db);
+    switch (FN(direct_way_of)(s, CONV2D_BACKWARD_WEIGHT)) {
+    case DIRECT_CHANNELS: FN(correlate_channels_weight)(&c, x, dy, dw, db); break;
+    case DIRECT_PLANES: FN(correlate_planes_weight)(&c, x, dy, dw, db); break;
+    case DIRECT_DEPTHWISE: FN(correlate_depthwise_weight)(&c, x, dy, dw, db); break;
     }
 }

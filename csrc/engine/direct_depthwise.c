@@ -1,0 +1,398 @@
+/* direct_depthwise.c: every channel is a group of its own, with one kernel, and the vectors hold channels.
+ *
+ * A product has one weight and one input that no other output of the channel's pixel shares, so there is little to keep
+ * in registers: the loops are bound by loads, and the image is read where it lies. What lies outside of the image is
+ * left out by cutting the loops over the taps, row by row and for the few columns at the left and right end.
+ *
+ * Where the memory order is the other one, or there are fewer channels than lanes, strips pass through scratch.
+ */
+#include <string.h>
+
+#include "../memory.h"
+#include "../threads.h"
+#include "../simd/simd.h"
+#include "direct.h"
+
+/* Channels are done a vector at a time, the last vector overlapping the one before. At least one vector is there. */
+static ptrdiff_t lanes_of(const correlation *c) { return at_least(c->G, VLEN); }
+
+static ptrdiff_t vector_begin(ptrdiff_t lanes, ptrdiff_t vector) { return at_most(vector * VLEN, lanes - VLEN); }
+
+/* The taps of an output that lie inside: [*begin, *end). */
+static void taps_inside(axis a, ptrdiff_t output, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    ptrdiff_t first = axis_first(a, output);
+    *begin = first < 0 ? at_most(ceil_div(-first, a.spread), a.taps) : 0;
+    *end = first < a.in ? at_least(at_most((a.in - 1 - first) / a.spread + 1, a.taps), *begin) : *begin;
+}
+
+/* The outputs all of whose taps lie inside: [*begin, *end). */
+static void outputs_inside(axis a, ptrdiff_t *begin, ptrdiff_t *end)
+{
+    ptrdiff_t last = a.offset + (a.taps - 1) * a.spread; /* what the last tap of output 0 reads */
+    *begin = a.offset < 0 ? at_most(ceil_div(-a.offset, a.step), a.out) : 0;
+    *end = last < a.in ? at_least(at_most((a.in - 1 - last) / a.step + 1, a.out), *begin) : *begin;
+}
+
+typedef struct {
+    const correlation *c;
+    const real *in;
+    real *out, *weights, *bias; /* weights: [tap][lane], bias: [lane] */
+    ptrdiff_t lanes;
+    cut cut;
+    int in_place, out_in_place;
+} context;
+
+/* ---- forward, and backward to the input -------------------------------------------------------------------------- */
+
+/* One vector of channels of a row of outputs. x: the first tap of output 0, at distances row, pixel. */
+typedef struct {
+    const real *x, *w, *bias;
+    real *out;
+    ptrdiff_t row, pixel, step, out_step, w_row, w_tap; /* step: from output to output */
+    ptrdiff_t h_begin, h_end;                           /* taps inside */
+    int relu;
+} line;
+
+static void outputs_1(const line *l, ptrdiff_t q, ptrdiff_t w_begin, ptrdiff_t w_end)
+{
+    vec s = v_load(l->bias);
+    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
+        for (ptrdiff_t tw = w_begin; tw < w_end; tw++) {
+            s = v_fma(v_load(x + tw * l->pixel), v_load(w + tw * l->w_tap), s);
+        }
+    }
+    v_store(l->out + q * l->out_step, l->relu ? v_relu(s) : s);
+}
+
+static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
+{
+    vec a = v_load(l->bias), b = a, c = a, d = a;
+    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
+        for (ptrdiff_t tw = 0; tw < taps; tw++, x += l->pixel, w += l->w_tap) {
+            vec weight = v_load(w);
+            a = v_fma(v_load(x), weight, a);
+            b = v_fma(v_load(x + l->step), weight, b);
+            c = v_fma(v_load(x + 2 * l->step), weight, c);
+            d = v_fma(v_load(x + 3 * l->step), weight, d);
+        }
+    }
+    real *out = l->out + q * l->out_step;
+    v_store(out, l->relu ? v_relu(a) : a);
+    v_store(out + l->out_step, l->relu ? v_relu(b) : b);
+    v_store(out + 2 * l->out_step, l->relu ? v_relu(c) : c);
+    v_store(out + 3 * l->out_step, l->relu ? v_relu(d) : d);
+}
+
+static void output_row(const line *l, axis w)
+{
+    ptrdiff_t begin, end, first, last, q = 0;
+    outputs_inside(w, &begin, &end);
+    while (q < w.out) {
+        if (q >= begin && q + 4 <= end) {
+            outputs_4(l, q, w.taps);
+            q += 4;
+            continue;
+        }
+        taps_inside(w, q, &first, &last);
+        outputs_1(l, q++, first, last);
+    }
+}
+
+/* Rows [row, row + rows) of one image from results, [row][column][lane], to where the output has them. */
+static void copy_out(const correlation *c, const real *results, ptrdiff_t lanes, ptrdiff_t rows, real *out)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        for (ptrdiff_t k = 0; k < c->G; k++) {
+            const real *from = results + r * c->w.out * lanes + k;
+            real *to = out + r * c->out.h + k * c->out.c;
+            for (ptrdiff_t q = 0; q < c->w.out; q++) {
+                to[q * c->out.w] = from[q * lanes];
+            }
+        }
+    }
+}
+
+/* The input rows that output rows row .. row+rows-1 read, without a border, [row][column][lane]; *first: number of the
+ * first of them. */
+static void load_rows(const context *x, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room, ptrdiff_t *first)
+{
+    const correlation *c = x->c;
+    ptrdiff_t begin = at_least(axis_first(c->h, row), 0);
+    ptrdiff_t end = at_most(axis_first(c->h, row) + axis_reach(c->h, rows), c->h.in);
+    piece p = {.image = x->in + image * c->in.n,
+               .stride = c->in,
+               .channels = c->G,
+               .h = c->h.in,
+               .w = c->w.in,
+               .row = begin,
+               .rows = at_least(end - begin, 0),
+               .col = 0,
+               .cols = c->w.in};
+    FN(pack_channels)(&p, x->lanes, room);
+    *first = begin;
+}
+
+static void correlate_chunk(void *context_, ptrdiff_t chunk)
+{
+    const context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t strip = chunk % x->cut.strips, image = chunk / x->cut.strips * x->cut.images;
+    ptrdiff_t last = at_most(image + x->cut.images, c->N), row = strip * x->cut.rows;
+    ptrdiff_t rows = at_most(x->cut.rows, c->h.out - row);
+    size_t in_values = x->in_place ? 0 : (size_t)(axis_reach(c->h, rows) * c->w.in * x->lanes + PACK_SLACK);
+    size_t out_values = x->out_in_place ? 0 : (size_t)(rows * c->w.out * x->lanes);
+    real *room = scratch((in_values + out_values + 1) * sizeof(real));
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    line l = {.row = x->in_place ? c->h.spread * c->in.h : c->h.spread * c->w.in * x->lanes,
+              .pixel = c->w.spread * (x->in_place ? c->in.w : x->lanes),
+              .step = c->w.step * (x->in_place ? c->in.w : x->lanes),
+              .out_step = x->out_in_place ? c->out.w : x->lanes,
+              .w_row = c->w.taps * x->lanes,
+              .w_tap = x->lanes,
+              .relu = c->relu};
+    for (; image < last; image++) {
+        const real *in = x->in + image * c->in.n;
+        ptrdiff_t first = 0, in_row = c->in.h, in_pixel = c->in.w;
+        if (!x->in_place) {
+            load_rows(x, image, row, rows, room, &first);
+            in = room;
+            in_row = c->w.in * x->lanes;
+            in_pixel = x->lanes;
+        }
+        real *out = x->out + image * c->out.n + row * c->out.h, *results = room + in_values;
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            taps_inside(c->h, row + r, &l.h_begin, &l.h_end);
+            ptrdiff_t corner = (axis_first(c->h, row + r) - first) * in_row + c->w.offset * in_pixel;
+            for (ptrdiff_t v = 0; v < ceil_div(x->lanes, VLEN); v++) {
+                ptrdiff_t lane = vector_begin(x->lanes, v);
+                l.x = in + corner + lane;
+                l.w = x->weights + lane;
+                l.bias = x->bias + lane;
+                l.out = x->out_in_place ? out + r * c->out.h + lane : results + r * c->w.out * x->lanes + lane;
+                output_row(&l, c->w);
+            }
+        }
+        if (!x->out_in_place) {
+            copy_out(c, results, x->lanes, rows, out);
+        }
+    }
+}
+
+/* Work of a depthwise layer counts more than its multiplications: every one of them loads. */
+static cut cut_depthwise(const correlation *c)
+{
+    correlation heavier = *c;
+    heavier.N = c->N;
+    heavier.IC = 4 * c->G; /* of one group, which cut_batch expects */
+    double row_bytes = (double)c->h.step * c->w.in * c->G * sizeof(real);
+    return FN(cut_batch)(&heavier, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
+}
+
+void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
+{
+    context x = {.c = c, .in = in, .out = out, .lanes = lanes_of(c), .cut = cut_depthwise(c)};
+    x.in_place = c->in.c == 1 && c->G >= VLEN;
+    x.out_in_place = c->out.c == 1 && c->G >= VLEN;
+    ptrdiff_t taps = c->h.taps * c->w.taps;
+    x.weights = memory_get((size_t)((taps + 1) * x.lanes) * sizeof(real));
+    if (x.weights == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    x.bias = x.weights + taps * x.lanes;
+    memset(x.weights, 0, (size_t)((taps + 1) * x.lanes) * sizeof(real));
+    for (ptrdiff_t k = 0; k < c->G; k++) {
+        for (ptrdiff_t t = 0; t < taps; t++) {
+            ptrdiff_t kh = c->h.kernel + t / c->w.taps * c->h.kernel_step;
+            ptrdiff_t kw = c->w.kernel + t % c->w.taps * c->w.kernel_step;
+            x.weights[t * x.lanes + k] = w[k * c->w_group + kh * c->w_kh + kw * c->w_kw];
+        }
+        x.bias[k] = bias != NULL ? bias[k] : 0;
+    }
+    parallel_for(x.cut.image_chunks * x.cut.strips, correlate_chunk, &x);
+    memory_put(x.weights);
+}
+
+/* ---- backward to the weights ------------------------------------------------------------------------------------- */
+
+/* dw[tap][channel] = sum over pixels of dy[pixel][channel] * x[pixel + tap][channel]. Here the image is copied with its
+ * border, so that all taps run over the same pixels: dy is then loaded once for nine of them. */
+enum { DEPTH_TAPS = 9 };
+
+typedef struct {
+    const correlation *c;
+    const real *in, *dout;
+    real *dw, *db, *sums; /* sums: [slot][vector][tap and then bias][VLEN] */
+    ptrdiff_t lanes, vectors, taps, slots, rows, strips;
+    int dy_in_place;
+} weight_context;
+
+static real *vector_sums(const weight_context *x, ptrdiff_t slot, ptrdiff_t vector)
+{
+    return x->sums + (slot * x->vectors + vector) * (x->taps + 1) * VLEN;
+}
+
+/* A block of pixels of one vector of channels. */
+typedef struct {
+    const real *x, *dy;
+    ptrdiff_t rows, cols, x_row, x_col, dy_row, dy_col;
+} pixels;
+
+#define EACH_TAP(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define DECLARE(t)                                                                                                     \
+    const real *x##t = p->x + offset[t];                                                                               \
+    vec s##t = v_zero();
+#define STEP(t) s##t = v_fma(v_load(x##t + i), d, s##t);
+#define STORE(t) v_store(sums[t], v_load(sums[t]) + s##t);
+
+/* sums[t] += sum over the pixels of dy * x[offset[t]] */
+static void nine_taps(const pixels *p, const ptrdiff_t *offset, real *const *sums)
+{
+    EACH_TAP(DECLARE)
+    for (ptrdiff_t r = 0; r < p->rows; r++) {
+        const real *dy = p->dy + r * p->dy_row;
+        for (ptrdiff_t i = r * p->x_row, end = i + p->cols * p->x_col; i < end; i += p->x_col, dy += p->dy_col) {
+            vec d = v_load(dy);
+            EACH_TAP(STEP)
+        }
+    }
+    EACH_TAP(STORE)
+}
+
+static void add_pixels(const pixels *p, real *sum)
+{
+    vec s = v_load(sum);
+    for (ptrdiff_t r = 0; r < p->rows; r++) {
+        for (ptrdiff_t q = 0; q < p->cols; q++) {
+            s += v_load(p->dy + r * p->dy_row + q * p->dy_col);
+        }
+    }
+    v_store(sum, s);
+}
+
+/* All vectors and taps of a strip; x and dy of p are of lane 0. */
+static void weight_strip(const weight_context *x, pixels p, ptrdiff_t tap_row, ptrdiff_t tap_col, ptrdiff_t slot)
+{
+    const real *image = p.x, *dy = p.dy;
+    real unused[VLEN] = {0}; /* for taps that are none */
+    for (ptrdiff_t vector = 0; vector < x->vectors; vector++) {
+        real *sums = vector_sums(x, slot, vector);
+        p.x = image + vector_begin(x->lanes, vector);
+        p.dy = dy + vector_begin(x->lanes, vector);
+        for (ptrdiff_t t = 0; t < x->taps; t += DEPTH_TAPS) {
+            ptrdiff_t offset[DEPTH_TAPS];
+            real *to[DEPTH_TAPS];
+            for (ptrdiff_t i = 0; i < DEPTH_TAPS; i++) {
+                ptrdiff_t tap = at_most(t + i, x->taps - 1);
+                offset[i] = tap / x->c->w.taps * tap_row + tap % x->c->w.taps * tap_col;
+                to[i] = t + i < x->taps ? sums + tap * VLEN : unused;
+            }
+            nine_taps(&p, offset, to);
+        }
+        if (x->db != NULL) {
+            add_pixels(&p, sums + x->taps * VLEN);
+        }
+    }
+}
+
+static void weight_chunk(void *context_, ptrdiff_t slot)
+{
+    const weight_context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t cols = axis_reach(c->w, c->w.out), x_row = cols * x->lanes, begin, end;
+    size_t x_values = (size_t)(axis_reach(c->h, x->rows) * x_row + PACK_SLACK);
+    size_t dy_values = x->dy_in_place ? 0 : (size_t)(x->rows * c->w.out * x->lanes + PACK_SLACK);
+    real *room = scratch((x_values + dy_values) * sizeof(real)), *dy_room = room + x_values;
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    memset(vector_sums(x, slot, 0), 0, (size_t)(x->vectors * (x->taps + 1)) * VBYTES);
+    chunk_bounds(c->N * x->strips, x->slots, slot, &begin, &end);
+    for (ptrdiff_t strip = begin; strip < end; strip++) {
+        ptrdiff_t image = strip / x->strips, row = strip % x->strips * x->rows;
+        pixels p = {.x = room,
+                    .dy = x->dout + image * c->out.n + row * c->out.h,
+                    .rows = at_most(x->rows, c->h.out - row),
+                    .cols = c->w.out,
+                    .x_row = c->h.step * x_row,
+                    .x_col = c->w.step * x->lanes,
+                    .dy_row = c->out.h,
+                    .dy_col = c->out.w};
+        piece from = {.image = x->in + image * c->in.n,
+                      .stride = c->in,
+                      .channels = c->G,
+                      .h = c->h.in,
+                      .w = c->w.in,
+                      .row = axis_first(c->h, row),
+                      .rows = axis_reach(c->h, p.rows),
+                      .col = axis_first(c->w, 0),
+                      .cols = cols};
+        FN(pack_channels)(&from, x->lanes, room);
+        if (!x->dy_in_place) {
+            from = (piece){.image = x->dout + image * c->out.n,
+                           .stride = c->out,
+                           .channels = c->G,
+                           .h = c->h.out,
+                           .w = c->w.out,
+                           .row = row,
+                           .rows = p.rows,
+                           .cols = c->w.out};
+            FN(pack_channels)(&from, x->lanes, dy_room);
+            p.dy = dy_room;
+            p.dy_row = c->w.out * x->lanes;
+            p.dy_col = x->lanes;
+        }
+        weight_strip(x, p, c->h.spread * x_row, c->w.spread * x->lanes, slot);
+    }
+}
+
+static void add_slots(const weight_context *x)
+{
+    for (ptrdiff_t k = 0; k < x->c->G; k++) {
+        ptrdiff_t vector = at_most(k / VLEN, x->vectors - 1), lane = k - vector_begin(x->lanes, vector);
+        for (ptrdiff_t t = 0; t <= x->taps; t++) {
+            real s = 0;
+            for (ptrdiff_t slot = 0; slot < x->slots; slot++) {
+                s += vector_sums(x, slot, vector)[t * VLEN + lane];
+            }
+            if (t < x->taps) {
+                x->dw[k * x->taps + t] = s;
+            }
+            else if (x->db != NULL) {
+                x->db[k] = s;
+            }
+        }
+    }
+}
+
+void FN(correlate_depthwise_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
+{
+    enum { STRIP_BYTES = 128 << 10, CHUNK_WORK = 2 << 20, MOST_CHUNKS = 64 };
+    weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db, .lanes = lanes_of(c)};
+    x.vectors = ceil_div(x.lanes, VLEN);
+    x.taps = c->h.taps * c->w.taps;
+    x.dy_in_place = c->out.c == 1 && c->G >= VLEN;
+    ptrdiff_t row_bytes = axis_reach(c->w, c->w.out) * x.lanes * (ptrdiff_t)sizeof(real);
+    ptrdiff_t rows = at_least((STRIP_BYTES / row_bytes - (c->h.taps - 1) * c->h.spread) / c->h.step, 4);
+    x.strips = ceil_div(c->h.out, at_most(rows, c->h.out));
+    x.rows = ceil_div(c->h.out, x.strips);
+    x.strips = ceil_div(c->h.out, x.rows);
+    double shares = correlation_work(c) / CHUNK_WORK;
+    x.slots = shares < MOST_CHUNKS ? (ptrdiff_t)shares + 1 : MOST_CHUNKS;
+    x.slots = at_most(x.slots, c->N * x.strips);
+    x.sums = memory_get((size_t)(x.slots * x.vectors * (x.taps + 1)) * VBYTES);
+    if (x.sums == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    parallel_for(x.slots, weight_chunk, &x);
+    add_slots(&x);
+    memory_put(x.sums);
+}
