@@ -28,6 +28,7 @@ from cnn.serialization import atomic
 from cnn.serialization.writer import dump
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TIMES = float(os.environ.get("CNN_TEST_CASES", 1))  # `make test-long` asks for more
 DTYPES = ["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool"]
 
 
@@ -560,7 +561,7 @@ def test_damaged_files_never_do_more_than_fail():
     """Every cut and random changes of good files: a value or CheckpointError, nothing else."""
     seeds = [saved(values(cnn)["checkpoint"]).getvalue(), saved(Block()).getvalue(), tensor_archive().getvalue()]
     generator = random.Random(0)
-    end = time.monotonic() + 4
+    end = time.monotonic() + 3 * TIMES
     count = refused = 0
     while time.monotonic() < end:
         data = bytearray(generator.choice(seeds))
@@ -582,7 +583,7 @@ def test_damaged_pickles_in_sound_archives():
     """The same for the pickle alone, with the checksums made right again."""
     generator = random.Random(1)
     seeds = [dump(values(cnn)["checkpoint"], 2), dump(Block(), 2)]
-    end = time.monotonic() + 4
+    end = time.monotonic() + 3 * TIMES
     count = refused = 0
     while time.monotonic() < end:
         data, storages = generator.choice(seeds)
@@ -729,7 +730,7 @@ class Faults:
 
         monkeypatch.setattr(atomic.os, "fsync", faulty_fsync)
         monkeypatch.setattr(atomic.os, "replace", faulty_replace)
-        opener = lambda file, mode: FaultyFile(open(file, mode), self) if mode == "wb" else open(file, mode)  # noqa: SIM115, E731
+        opener = lambda file, mode: FaultyFile(open(file, mode), self) if mode == "wb" else open(file, mode)  # noqa: E731
         monkeypatch.setattr(atomic, "open", opener, raising=False)
 
     def step(self, what):
@@ -831,10 +832,10 @@ def test_200_kills_lose_nothing(tmp_path):
 import os, random, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 import cnn
-path, generator = sys.argv[2], random.Random(0)
+path, kills, generator = sys.argv[2], int(sys.argv[3]), random.Random(0)
 cnn.save({"n": 0, "x": cnn.zeros(50_000)}, path)
 newest, orphans = 0, 0
-for round in range(200):
+for round in range(kills):
     child = os.fork()
     if child == 0:
         n = newest
@@ -855,8 +856,8 @@ cnn.save("end", path)
 assert os.listdir(os.path.dirname(path)) == ["x.pt"]
 print(newest, orphans)
 """
-    command = [sys.executable, "-W", "ignore", "-c", script, ROOT, str(tmp_path / "x.pt")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    command = [sys.executable, "-W", "ignore", "-c", script, ROOT, str(tmp_path / "x.pt"), str(int(200 * TIMES))]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200 * TIMES)
     assert result.returncode == 0, result.stderr
     saves, orphans = map(int, result.stdout.split())
     assert saves > 50

@@ -81,7 +81,7 @@ def _open_temporary(target):
     while True:
         temporary = f"{_prefix(target)}{secrets.token_hex(8)}"
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
-        file = open(descriptor, "wb")  # noqa: SIM115  (closed by the caller)
+        file = open(descriptor, "wb")  # closed by the caller
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -103,7 +103,7 @@ class TorchPickler(pickle._Pickler):
         else:
             super().save_bytes(obj)
 
-    dispatch = {**pickle._Pickler.dispatch, bytes: save_bytes}  # noqa: RUF012  (how pickle finds its methods)
+    dispatch = {**pickle._Pickler.dispatch, bytes: save_bytes}  # how pickle finds its methods
 
     def persistent_id(self, obj):
         if type(obj) is not Storage:
