@@ -1,5 +1,6 @@
-"""Runs sides of a comparison in turns: A, B, A, B, ..., each in a process of its own, never two at once."""
+"""Runs the sides of a comparison in turns: A, B, A, B, ..., each in a process of its own, never two at once."""
 
+import argparse
 import json
 import os
 import statistics
@@ -10,6 +11,26 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # glibc gives big blocks back to the system and faults them in again each step, unless told to keep them.
 TUNED_MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+# What a network or layer is compared with. "default" is what a PyTorch script gets that asks for nothing.
+PEERS = {
+    "torch default": {"library": "torch"},
+    "torch channels_last": {"library": "torch", "layout": "channels_last"},
+    "torch channels_last, malloc": {"library": "torch", "layout": "channels_last", "tuned_malloc": True},
+    "torch.compile": {"library": "torch", "compile": True},
+    "torch bf16 autocast": {"library": "torch", "layout": "channels_last", "bf16": True},
+    "onnxruntime": {"library": "onnxruntime"},
+}
+
+
+def arguments(doc):
+    """The options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of one turn (a step longer than that runs once)")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--peers", nargs="*", default=["torch default", "torch channels_last"], help=", ".join(PEERS))
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    return parser
 
 
 class Side:
@@ -29,7 +50,7 @@ class Side:
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name}: the worker ended: {json.dumps(self.job)}")
+            raise RuntimeError(f"{self.name}: the worker ended early: {json.dumps(self.job)}")
         return json.loads(line)
 
     def ask(self, command):
@@ -37,46 +58,40 @@ class Side:
         self.process.stdin.flush()
         return self.answer()
 
-    def run(self, seconds):
-        self.times += self.ask(f"run {seconds}")
-
     def result(self):
-        stats = self.ask("stats")
-        return {
-            "best": min(self.times),
-            "median": statistics.median(self.times),
-            "steps": len(self.times),
-            "peak_mb": stats["peak"] / 1e6,
-            "faults": stats["faults"],
-        }
+        times = {"best": min(self.times), "median": statistics.median(self.times), "steps": len(self.times)}
+        return times | self.ask("stats")
 
     def close(self):
         self.process.stdin.close()
         self.process.wait(timeout=60)
 
 
-def compare(jobs, seconds=1.5, rounds=4):
-    """jobs: {name: job}. Returns {name: result}; the sides take turns for `rounds` rounds of `seconds`."""
+def compare(jobs, args):
+    """jobs: {name: job}. Returns {name: {best, median, steps, peak_mb, faults}}; times in milliseconds."""
     sides = []
     try:
         for name, job in jobs.items():
-            sides.append(Side(name, job))
-        for _ in range(rounds):
+            sides.append(Side(name, {"threads": args.threads, **job}))
+        for _ in range(args.rounds):
             for side in sides:
-                side.run(seconds)
+                side.times += side.ask(f"run {args.seconds}")
         return {side.name: side.result() for side in sides}
     finally:
         for side in sides:
             side.close()
 
 
-def table(title, results, ours="cnn"):
-    """Prints a table; ratios are medians of the peer over ours."""
+def table(title, results):
+    """Prints a table; a ratio is the peer's median over cnn's: above 1, cnn is faster."""
     print(f"\n{title}")
     print(f"  {'':28}{'best ms':>10}{'median ms':>11}{'ratio':>8}{'peak MB':>9}{'faults/step':>13}")
     for name, r in results.items():
-        ratio = r["median"] / results[ours]["median"]
-        print(
-            f"  {name:28}{r['best']:10.2f}{r['median']:11.2f}{ratio:8.2f}{r['peak_mb']:9.0f}{r['faults']:13.0f}",
-            flush=True,
-        )
+        ratio = r["median"] / results["cnn"]["median"]
+        row = f"  {name:28}{r['best']:10.3f}{r['median']:11.3f}{ratio:8.2f}{r['peak_mb']:9.0f}{r['faults']:13.0f}"
+        print(row, flush=True)
+
+
+def save(args, figures):
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -77,7 +77,7 @@ NETS = {f.__name__: f for f in (reference, student, tutorial, resnet18, mobilene
 OPTIMIZERS = {"student": ("Adam", {"lr": 1e-3})}  # the others: SGD with momentum
 
 
-def optimizer(net_name, net, optim):
+def optimizer_of(net_name, net, optim):
     """The optimiser that belongs to a network."""
     kind, options = OPTIMIZERS.get(net_name, ("SGD", {"lr": 1e-2, "momentum": 0.9}))
     return getattr(optim, kind)(net.parameters(), **options)

@@ -1,9 +1,12 @@
 """One side of a comparison, in a process of its own: builds what it is told, then answers commands on stdin.
 
-    python benchmarks/worker.py '{"library": "cnn", "net": "reference", "batch": 128, "mode": "train", "threads": 2}'
+    python benchmarks/worker.py '{"library": "cnn", "mode": "train", "net": "reference", "batch": 128, "threads": 2}'
 
 Commands, one a line: `run SECONDS` answers with the milliseconds of each step made in that time, `stats` with peak
 memory and page faults a step since the last `stats`. Answers are JSON, one a line. compare.py drives it.
+
+Modes: `train` and `infer` run a network of nets.py; `layer` one pass of one layer; `peak` multiply-adds in registers.
+Libraries: `cnn`, `torch`, and for inference `onnxruntime`, where they are installed.
 """
 
 import json
@@ -12,45 +15,46 @@ import sys
 import time
 
 import numpy as np
+from nets import NETS, optimizer_of
 
 
 def make_step(job):
     """A function without arguments that does one step of the job."""
+    if job["library"] == "onnxruntime":
+        return onnxruntime_step(job)
     if job["library"] == "torch":
         import torch as T
     else:
         import cnn as T
-    import nets
 
     T.set_num_threads(job["threads"])
     T.manual_seed(0)
-    nn, mode = T.nn, job["mode"]
-    net = nets.NETS[job["net"]](nn)
-    layout = job.get("layout", "default")
+    return {"train": train_step, "infer": infer_step, "layer": layer_step, "peak": peak_step}[job["mode"]](T, job)
+
+
+def images(T, job, channels=3, size=32):
     random = np.random.default_rng(0)
-    x = T.from_numpy(random.standard_normal((job["batch"], 3, 32, 32)).astype(np.float32))
-    t = T.from_numpy(random.integers(0, 10, job["batch"]))
-    if layout == "channels_last":
-        net, x = net.to(memory_format=T.channels_last), x.contiguous(memory_format=T.channels_last)
-    run = net
-    if job.get("compile"):
-        run = T.compile(net)
-    autocast = T.autocast("cpu", dtype=T.bfloat16, enabled=bool(job.get("bf16")))
-    if mode == "infer":
-        net.eval()
+    x = T.from_numpy(random.standard_normal((job["batch"], channels, size, size)).astype(np.float32))
+    return x.contiguous(memory_format=T.channels_last) if job.get("layout") == "channels_last" else x
 
-        def step():
-            with T.no_grad(), autocast:
-                return run(x)
 
-        return step
-    optimizer = nets.optimizer(job["net"], net, T.optim)
-    loss_of = nn.CrossEntropyLoss()
+def network(T, job):
+    net = NETS[job["net"]](T.nn)
+    if job.get("layout") == "channels_last":
+        net = net.to(memory_format=T.channels_last)
+    return T.compile(net) if job.get("compile") else net
+
+
+def train_step(T, job):
+    net, x = network(T, job), images(T, job)
+    t = T.from_numpy(np.random.default_rng(1).integers(0, 10, job["batch"]))
+    optimizer = optimizer_of(job["net"], net, T.optim)
+    loss_of = T.nn.CrossEntropyLoss()
 
     def step():
         optimizer.zero_grad()
-        with autocast:
-            loss = loss_of(run(x), t)
+        with T.autocast("cpu", dtype=T.bfloat16, enabled=bool(job.get("bf16"))):
+            loss = loss_of(net(x), t)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -58,8 +62,69 @@ def make_step(job):
     return step
 
 
-def peak_bytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def infer_step(T, job):
+    net, x = network(T, job).eval(), images(T, job)
+
+    def step():
+        with T.no_grad(), T.autocast("cpu", dtype=T.bfloat16, enabled=bool(job.get("bf16"))):
+            return net(x)
+
+    return step
+
+
+def onnxruntime_step(job):
+    """torch exports the network, onnxruntime runs it."""
+    import io
+
+    import onnxruntime
+    import torch
+
+    torch.manual_seed(0)
+    net, x = NETS[job["net"]](torch.nn).eval(), images(torch, job)
+    file = io.BytesIO()
+    torch.onnx.export(net, (x,), file, input_names=["x"], dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job["threads"]
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    feed = {"x": x.numpy()}
+    return lambda: session.run(None, feed)
+
+
+def layer_step(T, job):
+    """One layer, forward or backward: {"layer": "Conv2d", "arguments": [...], "options": {...}, "pass": "forward"}."""
+    layer = getattr(T.nn, job["layer"])(*job["arguments"], **job.get("options", {}))
+    if job["layer"] == "Linear":
+        x = T.from_numpy(np.random.default_rng(0).standard_normal((job["batch"], job["channels"])).astype(np.float32))
+    else:
+        x = images(T, job, job["channels"], job["size"])
+    if T.__name__ == "cnn" and job["channels"] >= 16 and job["layer"] != "Linear":
+        # between layers of many channels an activation lies channels-last; here there is no layer before
+        x = T.from_numpy(np.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2))
+    if job.get("layout") == "channels_last":
+        layer = layer.to(memory_format=T.channels_last)
+    if job["pass"] == "forward":
+
+        def forward():
+            with T.no_grad():
+                layer(x)
+
+        return forward
+    x.requires_grad_(job["pass"] != "backward_weight" and job.get("needs_dx", True))
+    if job["pass"] == "backward_input":
+        layer.requires_grad_(False)
+    y = layer(x)
+    dy = y.detach().clone()
+
+    def backward():
+        x.grad = None
+        layer.zero_grad()
+        y.backward(dy, retain_graph=True)
+
+    return backward
+
+
+def peak_step(T, job):
+    return lambda: T._cnn.fma_peak(200_000)
 
 
 def main():
@@ -67,11 +132,11 @@ def main():
     step = make_step(job)
     for _ in range(job.get("warm_up", 3)):
         step()
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    steps = 0
+    faults, steps = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, 0
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         command, *arguments = line.split()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
         if command == "run":
             end = time.perf_counter() + float(arguments[0])
             times = []
@@ -82,11 +147,10 @@ def main():
             steps += len(times)
             print(json.dumps(times), flush=True)
         elif command == "stats":
-            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            print(json.dumps({"peak": peak_bytes(), "faults": (faults - base) / max(steps, 1)}), flush=True)
-            base, steps = faults, 0
-        else:
-            break
+            answer = {"peak_mb": usage.ru_maxrss * 1024 / 1e6, "faults": (usage.ru_minflt - faults) / max(steps, 1)}
+            if job["mode"] == "peak":
+                answer["operations"] = step()
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn
 from cnn.serialization import load, save  # isort: skip  # noqa: E402
 import cnn.utils.data  # isort: skip  # noqa: E402
 
+globals().update(ops.FUNCTIONS)  # again, for those that the layers have added
+
 
 def __getattr__(name):
     if name == "vision":  # torchvision's stand-in is loaded when it is asked for

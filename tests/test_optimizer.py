@@ -276,7 +276,7 @@ def test_errors():
 def test_an_integer_parameter_is_refused():
     t = cnn.tensor([1, 2])
     t._grad = cnn.tensor([1, 2])
-    with pytest.raises(TypeError, match="sgd: parameters must all be float32 or float64, got int64"):
+    with pytest.raises(TypeError, match="sgd: parameters must be float32 or float64, got int64"):
         optim.SGD([t], lr=0.1).step()
 
 

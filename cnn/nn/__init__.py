@@ -4,15 +4,24 @@ from . import functional, init, parameter, utils
 from .adaptive_avg_pool2d import AdaptiveAvgPool2d
 from .adaptive_max_pool2d import AdaptiveMaxPool2d
 from .avg_pool2d import AvgPool2d
+from .celu import CELU
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv2d import Conv2d
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from .elu import ELU
 from .cross_entropy import CrossEntropyLoss
 from .flatten import Flatten, Unflatten
+from .gelu import GELU
+from .hardsigmoid import Hardsigmoid
+from .hardswish import Hardswish
+from .hardtanh import Hardtanh, ReLU6
 from .identity import Identity
 from .interpolate import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 from .linear import Linear
 from .max_pool1d import MaxPool1d
 from .max_pool2d import MaxPool2d
+from .leaky_relu import LeakyReLU
+from .logsigmoid import LogSigmoid
 from .module import Module
 from .normalize import CosineSimilarity
 from .pad import (
@@ -34,6 +43,11 @@ from .parameter import Buffer, Parameter
 from .pixel_shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .relu import ReLU
 from .unfold import Fold, Unfold
+from .selu import SELU
+from .sigmoid import Sigmoid
+from .silu import SiLU
+from .softplus import Softplus
+from .tanh import Tanh
 from .softmax import Softmax, Softmax2d
 
 # The layers' files have the names of functions, and must not come along with `import *`.

@@ -3,9 +3,18 @@
 from .adaptive_avg_pool2d import adaptive_avg_pool2d
 from .adaptive_max_pool2d import adaptive_max_pool2d, adaptive_max_pool2d_with_indices
 from .avg_pool2d import avg_pool2d
+from .celu import celu, celu_
 from .conv2d import conv2d
+from .dropout import dropout, dropout1d, dropout2d, dropout3d
+from .elu import elu, elu_
+from .gelu import gelu
+from .hardsigmoid import hardsigmoid
+from .hardswish import hardswish
+from .hardtanh import hardtanh, hardtanh_, relu6
 from .interpolate import interpolate, upsample
+from .leaky_relu import leaky_relu, leaky_relu_
 from .linear import linear
+from .logsigmoid import logsigmoid
 from .max_pool1d import max_pool1d, max_pool1d_with_indices
 from .max_pool2d import max_pool2d, max_pool2d_with_indices
 from .normalize import cosine_similarity, normalize
@@ -13,6 +22,11 @@ from .one_hot import one_hot
 from .pad import pad
 from .pixel_shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .relu import relu, relu_
+from .selu import selu, selu_
+from .sigmoid import sigmoid
+from .silu import silu
+from .softplus import softplus
+from .tanh import tanh
 from .unfold import fold, unfold
 from .cross_entropy import cross_entropy
 from .log_softmax import log_softmax

@@ -4,6 +4,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.autograd.function import Operation
+from cnn.ops._register import both
 
 from .module import Module
 
@@ -27,11 +28,13 @@ class Relu(Operation):
         return _cnn.relu_backward(dy, y)
 
 
+@both
 def relu(input, inplace=False):
     """max(input, 0), element by element; any shape. With inplace=True the input itself is changed."""
     return Relu.apply_(input) if inplace else Relu.apply(input)
 
 
+@both
 def relu_(input):
     """relu in place."""
     return Relu.apply_(input)

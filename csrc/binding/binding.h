@@ -47,6 +47,12 @@ PyArrayObject *array_arg_like(PyObject *object, const char *function, const char
 /* A writable array for in-place work: must already be aligned, native, dense and of that type; never a copy. */
 PyArrayObject *array_arg_inplace(PyObject *object, const char *function, const char *name, int type);
 
+/* A writable array for in-place work, in the memory order of `like` (NULL: in any dense order) and of its shape: itself
+ * where it lies so already, else a copy. PyArray_ResolveWritebackIfCopy writes a copy back; PyArray_DiscardWriteback-
+ * IfCopy forgets it. Both do nothing to an array that is no copy. */
+PyArrayObject *array_arg_writable(PyObject *object, const char *function, const char *name, int type,
+                                  PyArrayObject *like);
+
 /* True if a 4-d array lies channels-last in memory and not also in C order. */
 int is_channels_last(PyArrayObject *array);
 

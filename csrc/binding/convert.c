@@ -184,6 +184,44 @@ PyArrayObject *array_arg_inplace(PyObject *object, const char *function, const c
     return array;
 }
 
+PyArrayObject *array_arg_writable(PyObject *object, const char *function, const char *name, int type,
+                                  PyArrayObject *like)
+{
+    if (check_array(object, function, name, type, ANY_NDIM) < 0) {
+        return NULL;
+    }
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (like == NULL) {
+        like = array;
+    } else if (!PyArray_SAMESHAPE(array, like)) {
+        char got[256], expected[256];
+        PyErr_Format(ShapeError, "%s: %s must have shape %s, got %s", function, name,
+                     shape_text(like, expected, sizeof expected), shape_text(array, got, sizeof got));
+        return NULL;
+    }
+    if (!PyArray_ISWRITEABLE(array)) {
+        PyErr_Format(PyExc_ValueError, "%s: %s must be writable, got a read-only array", function, name);
+        return NULL;
+    }
+    enum memory_order order = is_channels_last(like) ? CHANNELS_LAST : ROWS;
+    int fits = order == CHANNELS_LAST ? is_channels_last(array) : PyArray_IS_C_CONTIGUOUS(array);
+    Py_INCREF(array);
+    if (fits && is_behaved(array)) {
+        return array;
+    }
+    PyArrayObject *copy = array_new(PyArray_NDIM(array), PyArray_DIMS(array), PyArray_TYPE(array), order);
+    if (copy == NULL || PyArray_CopyInto(copy, array) < 0) {
+        Py_XDECREF(copy);
+        Py_DECREF(array);
+        return NULL;
+    }
+    if (PyArray_SetWritebackIfCopyBase(copy, array) < 0) { /* takes the reference in any case */
+        Py_DECREF(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 int parse_size(PyObject *object, const char *function, const char *name, ptrdiff_t low, ptrdiff_t high, ptrdiff_t *out)
 {
     PyObject *index = PyNumber_Index(object);

@@ -65,7 +65,42 @@ PyObject *ShapeError, *DTypeError;
     F(adamax, "(parameters, gradients, m, u, steps, lr, beta1, beta2, eps, weight_decay, maximize)")                   \
     F(nadam,                                                                                                           \
       "(parameters, gradients, m, v, steps, mu_products, lr, beta1, beta2, eps, weight_decay, momentum_decay, "        \
-      "decoupled, maximize)")
+      "decoupled, maximize)")                                                                                          \
+    F(leaky_relu_forward, "(x, slope) -> y")                                                                           \
+    F(leaky_relu_forward_, "(x, slope) -> x, changed in place")                                                        \
+    F(leaky_relu_backward, "(dy, s, slope) -> dx")                                                                     \
+    F(sigmoid_forward, "(x) -> y")                                                                                     \
+    F(sigmoid_forward_, "(x) -> x, changed in place")                                                                  \
+    F(sigmoid_backward, "(dy, y) -> dx")                                                                               \
+    F(tanh_forward, "(x) -> y")                                                                                        \
+    F(tanh_forward_, "(x) -> x, changed in place")                                                                     \
+    F(tanh_backward, "(dy, y) -> dx")                                                                                  \
+    F(silu_forward, "(x) -> y")                                                                                        \
+    F(silu_forward_, "(x) -> x, changed in place")                                                                     \
+    F(silu_backward, "(dy, x) -> dx")                                                                                  \
+    F(elu_forward, "(x, alpha, scale, k) -> y")                                                                        \
+    F(elu_forward_, "(x, alpha, scale, k) -> x, changed in place")                                                     \
+    F(elu_backward, "(dy, x, alpha, scale, k) -> dx")                                                                  \
+    F(elu_backward_from_y, "(dy, y, alpha, scale, k) -> dx")                                                           \
+    F(softplus_forward, "(x, beta, threshold) -> y")                                                                   \
+    F(softplus_backward, "(dy, x, beta, threshold) -> dx")                                                             \
+    F(hardtanh_forward, "(x, low, high) -> y")                                                                         \
+    F(hardtanh_forward_, "(x, low, high) -> x, changed in place")                                                      \
+    F(hardtanh_backward, "(dy, y, low, high) -> dx")                                                                   \
+    F(logsigmoid_forward, "(x) -> y")                                                                                  \
+    F(logsigmoid_backward, "(dy, x) -> dx")                                                                            \
+    F(hardswish_forward, "(x) -> y")                                                                                   \
+    F(hardswish_forward_, "(x) -> x, changed in place")                                                                \
+    F(hardswish_backward, "(dy, x) -> dx")                                                                             \
+    F(hardsigmoid_forward, "(x) -> y")                                                                                 \
+    F(hardsigmoid_forward_, "(x) -> x, changed in place")                                                              \
+    F(hardsigmoid_backward, "(dy, y) -> dx")                                                                           \
+    F(gelu_forward, "(x) -> y")                                                                                        \
+    F(gelu_backward, "(dy, x) -> dx")                                                                                  \
+    F(gelu_tanh_forward, "(x) -> y")                                                                                   \
+    F(gelu_tanh_backward, "(dy, x) -> dx")                                                                             \
+    F(dropout, "(x, mask, p) -> y")                                                                                    \
+    F(feature_dropout, "(x, mask of the first two dimensions, p) -> y")
 
 #define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
 FUNCTIONS(F)

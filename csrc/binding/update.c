@@ -35,56 +35,6 @@ static int reserve(struct update *u, PyObject *const *args, int lists)
     return 0;
 }
 
-/* `array`, or a copy in the order of `like` (or in C order) that will be written back to it. New reference. */
-static PyArrayObject *writable(PyArrayObject *array, PyArrayObject *like)
-{
-    int channels_last = is_channels_last(like);
-    int dense = channels_last ? is_channels_last(array) : PyArray_IS_C_CONTIGUOUS(array);
-    if (dense && PyArray_ISALIGNED(array) && PyArray_ISNOTSWAPPED(array)) {
-        Py_INCREF(array);
-        return array;
-    }
-    PyArrayObject *copy =
-        array_new(PyArray_NDIM(array), PyArray_DIMS(array), PyArray_TYPE(array), channels_last ? CHANNELS_LAST : ROWS);
-    if (copy == NULL || PyArray_CopyInto(copy, array) < 0) {
-        Py_XDECREF(copy);
-        return NULL;
-    }
-    Py_INCREF(array);
-    if (PyArray_SetWritebackIfCopyBase(copy, array) < 0) { /* takes the reference in any case */
-        Py_DECREF(copy);
-        return NULL;
-    }
-    return copy;
-}
-
-/* An array of state, or a parameter, to be changed in place: of `type`, and of the shape of `like` if there is one. */
-static PyArrayObject *convert(PyObject *object, const char *function, const char *name, int type, PyArrayObject *like)
-{
-    if (!PyArray_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s: %s must be arrays, got %s", function, name, Py_TYPE(object)->tp_name);
-        return NULL;
-    }
-    PyArrayObject *array = (PyArrayObject *)object;
-    int got = PyArray_TYPE(array);
-    if (type == ANY_REAL ? got != NPY_FLOAT && got != NPY_DOUBLE : got != type) {
-        const char *expected = type == ANY_REAL ? "float32 or float64" : type == NPY_DOUBLE ? "float64" : "float32";
-        PyErr_Format(DTypeError, "%s: %s must all be %s, got %S", function, name, expected, PyArray_DESCR(array));
-        return NULL;
-    }
-    if (like != NULL && !PyArray_SAMESHAPE(array, like)) {
-        char shape[256], found[256];
-        PyErr_Format(ShapeError, "%s: %s must have the parameter's shape %s, got %s", function, name,
-                     shape_text(like, shape, sizeof shape), shape_text(array, found, sizeof found));
-        return NULL;
-    }
-    if (!PyArray_ISWRITEABLE(array)) {
-        PyErr_Format(PyExc_ValueError, "%s: %s must be writable, got a read-only array", function, name);
-        return NULL;
-    }
-    return writable(array, like != NULL ? like : array);
-}
-
 /* Fills one list's pointers. */
 static int convert_list(struct update *u, const char *function, const char *name, int list, PyObject *object)
 {
@@ -105,7 +55,7 @@ static int convert_list(struct update *u, const char *function, const char *name
             array = array_arg_like(item, function, name, parameters[t]);
         } else {
             int type = parameters[0] == NULL ? ANY_REAL : PyArray_TYPE(parameters[0]);
-            array = convert(item, function, name, type, parameters[t]);
+            array = array_arg_writable(item, function, name, type, parameters[t]);
         }
         if (array == NULL) {
             Py_DECREF(items);

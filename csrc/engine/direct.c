@@ -37,6 +37,7 @@ static correlation forward_correlation(const conv2d_shape *s)
                          .w_ic = s->KH * s->KW,
                          .w_kh = s->KW,
                          .w_kw = 1,
+                         .w_ic_taps = s->KH * s->KW,
                          .relu = s->relu};
 }
 
@@ -119,10 +120,10 @@ enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
 
 /* ---- cutting the work -------------------------------------------------------------------------------------------- */
 
-cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row)
+cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row, ptrdiff_t parts)
 {
     const double cache = 256 << 10, shortest = 1 << 20, longest = 8 << 20; /* bytes, multiplications */
-    double work = correlation_work(c) / (double)c->G, work_row = work / (double)(c->N * c->h.out);
+    double work = correlation_work(c) / (double)(c->G * parts), work_row = work / (double)(c->N * c->h.out);
     double wanted = work / 16 < shortest ? shortest : work / 16 > longest ? longest : work / 16;
     double rows_cached = (cache - bytes_fixed) / bytes_per_row, rows_wanted = wanted / work_row;
     double rows = rows_cached < rows_wanted ? rows_cached : rows_wanted;

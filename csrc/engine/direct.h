@@ -29,6 +29,7 @@ typedef struct {
     axis h, w;
     strides4 in, out;                           /* out: between neighbours that this correlation computes */
     ptrdiff_t w_group, w_oc, w_ic, w_kh, w_kw;  /* strides of the weights */
+    ptrdiff_t w_ic_taps;                        /* weights of one input and one output channel: KH*KW */
     int relu;
 } correlation;
 
@@ -66,9 +67,10 @@ typedef struct {
     ptrdiff_t images, rows, image_chunks, strips;
 } cut;
 
-/* A cut with `bytes_row` + rows * `bytes_per_row` of scratch a strip within the cache, and chunks neither too short to
- * be worth handing out nor so long that threads wait for the last. It depends on the shape alone. */
-cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row);
+/* A cut where the scratch of a strip, bytes_fixed + rows * bytes_per_row, stays in the cache, and where chunks, each of
+ * them again in `parts`, are neither too short to be worth handing out nor so long that threads wait for the last. It
+ * depends on the shape alone. */
+cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row, ptrdiff_t parts);
 
 /* ---- the three ways (direct_channels.c, direct_planes.c, direct_depthwise.c) ------------------------------------- */
 
@@ -104,11 +106,20 @@ typedef struct {
     ptrdiff_t channels, h, w, row, rows, col, cols;
 } piece;
 
+/* Packing may write this many values behind the end of what it fills. */
+enum { PACK_SLACK = 16 };
+
 /* The piece as [row][col][lane]: a pixel has its channels and then zeros, `lanes` values together. */
 void FN(pack_channels)(const piece *p, ptrdiff_t lanes, real *to);
 
+/* to[j*to_step + i] = from[i*from_step + j]: rows become columns. With fewer than 4 rows, up to 3 values behind each
+ * column are written as well. */
+void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step);
+
 /* The piece as [channel][row phase][column phase][plane], where row r of the piece lies in phase r % step_h at
- * r / step_h, and a column likewise; rows are `pitch` apart, planes `plane`. */
+ * r / step_h, and a column likewise; rows are `pitch` apart, planes `plane`. Behind the last row a plane has PLANE_SLACK
+ * zeros or more, for vectors that start in this row. Nothing is written behind the last plane. */
+#define PLANE_SLACK at_least(VLEN, 4)
 void FN(pack_planes)(const piece *p, ptrdiff_t step_h, ptrdiff_t step_w, ptrdiff_t pitch, ptrdiff_t plane, real *to);
 
 #endif

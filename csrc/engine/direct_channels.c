@@ -109,49 +109,62 @@ typedef struct {
     runs runs;
     cut cut;
     ptrdiff_t block_chunks;
+    ptrdiff_t *in_offset, *out_offset, *packed_tap;
 } context;
 
-/* One block of weights: packed[k][lane]. Lanes past the last channel are zero. */
+/* packed_tap[kh*KW + kw] is the number of this weight among the taps, or -1 where the correlation does not use it. */
+static void number_taps(const context *x)
+{
+    const correlation *c = x->c;
+    for (ptrdiff_t k = 0; k < c->w_ic_taps; k++) {
+        x->packed_tap[k] = -1;
+    }
+    for (ptrdiff_t t = 0; t < c->h.taps * c->w.taps; t++) {
+        ptrdiff_t kh = c->h.kernel + t / c->w.taps * c->h.kernel_step, kw = c->w.kernel + t % c->w.taps * c->w.kernel_step;
+        x->packed_tap[kh * c->w_kh + kw] = t;
+    }
+}
+
+/* One block of weights: packed[k][lane]. Lanes past the last channel are zero. In memory the weights of one input and
+ * one output channel are neighbours; forward, those of all input channels are. Some of them at a time are turned. */
 static void pack_block(void *context_, ptrdiff_t chunk)
 {
+    enum { SOME = 16 };
     const context *x = context_;
     const correlation *c = x->c;
     ptrdiff_t group = chunk / x->blocks.count, block = chunk % x->blocks.count, first = block_channel(block);
     ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, used = at_most(lanes, c->OC - first);
-    const real *w = x->w + group * c->w_group + first * c->w_oc + c->h.kernel * c->w_kh + c->w.kernel * c->w_kw;
-    real *to = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps;
-    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
-        for (ptrdiff_t th = 0; th < c->h.taps; th++) {
-            for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
-                const real *from = w + ic * c->w_ic + th * c->h.kernel_step * c->w_kh + tw * c->w.kernel_step * c->w_kw;
-                real *line = to + ((th * c->w.taps + tw) * c->IC + ic) * lanes;
-                for (ptrdiff_t lane = 0; lane < used; lane++) {
-                    line[lane] = from[lane * c->w_oc];
-                }
-                for (ptrdiff_t lane = used; lane < lanes; lane++) {
-                    line[lane] = 0;
+    ptrdiff_t taps = c->w_ic_taps, together = c->w_ic == taps ? c->IC : 1;
+    real *packed = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps;
+    real turned[SOME * MOST_VECTORS * VLEN + PACK_SLACK] = {0};
+    for (ptrdiff_t ic = 0; ic < c->IC; ic += together) {
+        const real *w = x->w + group * c->w_group + first * c->w_oc + ic * c->w_ic;
+        for (ptrdiff_t k = 0; k < together * taps; k += SOME) {
+            ptrdiff_t some = at_most(SOME, together * taps - k);
+            FN(pack_turned)(w + k, c->w_oc, used, some, turned, lanes);
+            for (ptrdiff_t i = 0; i < some; i++) {
+                ptrdiff_t tap = x->packed_tap[(k + i) % taps];
+                real *to = packed + (tap * c->IC + ic + (k + i) / taps) * lanes;
+                for (ptrdiff_t lane = 0; tap >= 0 && lane < lanes; lane += VLEN) {
+                    v_store(to + lane, v_load(turned + i * lanes + lane));
                 }
             }
         }
     }
 }
 
-/* Offsets of the inputs and outputs of all pixels of a strip, filled up with the last one to whole tiles. */
-static void locate_pixels(const correlation *c, layout l, ptrdiff_t images, ptrdiff_t rows, ptrdiff_t padded,
-                          ptrdiff_t *in, ptrdiff_t *out)
+/* Offsets of the inputs and outputs of all pixels of a strip, row by row: a shorter strip has the first of them. */
+static void locate_pixels(const context *x)
 {
+    const correlation *c = x->c;
     ptrdiff_t p = 0;
-    for (ptrdiff_t i = 0; i < images; i++) {
-        for (ptrdiff_t r = 0; r < rows; r++) {
+    for (ptrdiff_t i = 0; i < x->cut.images; i++) {
+        for (ptrdiff_t r = 0; r < x->cut.rows; r++) {
             for (ptrdiff_t q = 0; q < c->w.out; q++, p++) {
-                in[p] = i * l.image + r * c->h.step * l.row + q * c->w.step * l.pixel;
-                out[p] = i * c->out.n + r * c->out.h + q * c->out.w;
+                x->in_offset[p] = i * x->layout.image + r * c->h.step * x->layout.row + q * c->w.step * x->layout.pixel;
+                x->out_offset[p] = i * c->out.n + r * c->out.h + q * c->out.w;
             }
         }
-    }
-    for (; p < padded; p++) {
-        in[p] = in[p - 1];
-        out[p] = out[p - 1];
     }
 }
 
@@ -167,7 +180,7 @@ static void scatter(const correlation *c, const real *tile, ptrdiff_t lanes, ptr
 }
 
 static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, const real *in, real *out,
-                           ptrdiff_t pixels, const ptrdiff_t *in_offset, const ptrdiff_t *out_offset)
+                           ptrdiff_t pixels)
 {
     const correlation *c = x->c;
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, first = block_channel(block);
@@ -189,12 +202,13 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
     for (ptrdiff_t p = 0; p < pixels; p += rows) {
         int direct = fits && p + rows <= pixels;
         for (ptrdiff_t i = 0; i < rows; i++) {
-            t.x[i] = in + in_offset[p + i];
-            t.out[i] = direct ? out + out_offset[p + i] : tile + i * lanes;
+            ptrdiff_t pixel = at_most(p + i, pixels - 1); /* the last tile may do the last pixel several times */
+            t.x[i] = in + x->in_offset[pixel];
+            t.out[i] = direct ? out + x->out_offset[pixel] : tile + i * lanes;
         }
         FN(channel_tile_run)(&t, vectors);
         if (!direct) {
-            scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, out_offset + p);
+            scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, x->out_offset + p);
         }
     }
 }
@@ -208,24 +222,30 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     ptrdiff_t image = chunk / x->block_chunks / c->G / x->cut.strips * x->cut.images;
     ptrdiff_t images = at_most(x->cut.images, c->N - image);
     ptrdiff_t row = strip * x->cut.rows, rows = at_most(x->cut.rows, c->h.out - row);
-    ptrdiff_t pixels = images * rows * c->w.out, padded = pixels + CHANNEL_TILE_ROWS;
-
-    size_t copied = x->layout.in_place ? 0 : (size_t)(images * x->layout.image) * sizeof(real);
-    copied = (copied + 63) / 64 * 64;
-    char *room = scratch(copied + 2 * (size_t)padded * sizeof(ptrdiff_t));
-    if (room == NULL) {
-        kernel_abort(KERNEL_NO_MEMORY);
-        return;
+    real *room = NULL;
+    if (!x->layout.in_place) {
+        room = scratch((size_t)(images * x->layout.image + PACK_SLACK) * sizeof(real));
+        if (room == NULL) {
+            kernel_abort(KERNEL_NO_MEMORY);
+            return;
+        }
     }
-    ptrdiff_t *in_offset = (ptrdiff_t *)(room + copied), *out_offset = in_offset + padded;
-    locate_pixels(c, x->layout, images, rows, padded, in_offset, out_offset);
-    const real *in = strip_input(c, x->layout, x->in, group, image, images, row, rows, (real *)room);
+    const real *in = strip_input(c, x->layout, x->in, group, image, images, row, rows, room);
     real *out = x->out + image * c->out.n + row * c->out.h + group * c->OC * c->out.c;
     ptrdiff_t begin, end;
     chunk_bounds(x->blocks.count, x->block_chunks, part, &begin, &end);
     for (ptrdiff_t block = begin; block < end; block++) {
-        block_of_strip(x, group, block, in, out, pixels, in_offset, out_offset);
+        block_of_strip(x, group, block, in, out, images * rows * c->w.out);
     }
+}
+
+/* Into how many parts the blocks are cut, so that the weights of one part stay in the cache over a strip. */
+static ptrdiff_t cut_blocks(const context *x)
+{
+    const double cache = 256 << 10;
+    double block_bytes = 2.0 * VBYTES * (double)x->taps;
+    ptrdiff_t blocks = block_bytes < cache ? (ptrdiff_t)(cache / block_bytes) : 1;
+    return ceil_div(x->blocks.count, blocks);
 }
 
 void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
@@ -233,24 +253,33 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
     context x = {.c = c, .in = in, .w = w, .bias = bias, .out = out, .blocks = vector_blocks_of(c->OC)};
     x.taps = c->h.taps * c->w.taps * c->IC;
     double row_bytes = (double)c->h.step * axis_reach(c->w, c->w.out) * c->IC * sizeof(real);
-    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes);
+    x.block_chunks = cut_blocks(&x);
+    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, x.block_chunks);
     x.layout = layout_of(c, x.cut.rows);
     x.runs.count = count_runs(c, x.layout);
     x.runs.length = x.runs.count == 0 ? 0 : x.taps / x.runs.count;
 
     size_t weights = (size_t)(c->G * x.blocks.vectors * VLEN * x.taps) * sizeof(real);
-    char *memory = memory_get(weights + (size_t)x.runs.count * sizeof(ptrdiff_t));
+    ptrdiff_t pixels = x.cut.images * x.cut.rows * c->w.out;
+    char *memory = memory_get(weights + (size_t)(x.runs.count + 2 * pixels + c->w_ic_taps) * sizeof(ptrdiff_t));
     if (memory == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
     x.packed = (real *)memory;
     x.runs.begin = (ptrdiff_t *)(memory + weights);
+    x.in_offset = x.runs.begin + x.runs.count;
+    x.out_offset = x.in_offset + pixels;
+    x.packed_tap = x.out_offset + pixels;
+    number_taps(&x);
     fill_runs(c, x.layout, &x.runs);
+    locate_pixels(&x);
     parallel_for(c->G * x.blocks.count, pack_block, &x);
 
     ptrdiff_t chunks = x.cut.image_chunks * x.cut.strips * c->G;
-    x.block_chunks = chunks >= 16 ? 1 : at_most(x.blocks.count, ceil_div(16, at_least(chunks, 1)));
+    if (chunks * x.block_chunks < 16) {
+        x.block_chunks = at_most(x.blocks.count, ceil_div(16, chunks));
+    }
     parallel_for(chunks * x.block_chunks, correlate_chunk, &x);
     memory_put(memory);
 }
@@ -258,13 +287,14 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
 /* ---- backward to the weights ------------------------------------------------------------------------------------- */
 
 /* dw[k][lane] = sum over pixels of x[pixel + k] * dy[pixel][lane]: the same tile, its rows now taps and its steps
- * pixels. The batch is cut into strips that fit the first cache, and the strips into `slots` shares of fixed size,
- * each with sums of its own; the slots are added up in order at the end. */
+ * pixels. The batch is cut into strips that fit the first cache: some rows of an image, or several small images. The
+ * strips are dealt out to `slots` shares of fixed size, each with sums of its own, which are added up in order at the
+ * end. */
 typedef struct {
     const correlation *c;
     const real *in, *dout;
     real *dw, *db, *sums; /* sums: [slot][group][k][lane], then [slot][group][lane] for db */
-    ptrdiff_t taps, slots, rows, strips;
+    ptrdiff_t taps, slots, images, rows, strips; /* a strip: `images` images or `rows` rows; strips in the batch */
     vector_blocks blocks;
     layout layout;
 } weight_context;
@@ -281,40 +311,63 @@ static real *slot_bias(const weight_context *x, ptrdiff_t slot, ptrdiff_t group,
     return x->sums + x->slots * c * lanes * x->taps + (slot * c + group) * lanes + block_channel(block);
 }
 
+typedef struct {
+    ptrdiff_t image, images, row, rows;
+} strip;
+
+static strip strip_at(const weight_context *x, ptrdiff_t number)
+{
+    ptrdiff_t of_image = ceil_div(x->c->h.out, x->rows);
+    strip s = {.image = number / of_image * x->images, .row = number % of_image * x->rows};
+    s.images = at_most(x->images, x->c->N - s.image);
+    s.rows = at_most(x->rows, x->c->h.out - s.row);
+    return s;
+}
+
 /* dy of a strip for one block of channels, [pixel][lane]; *step: from pixel to pixel. */
-static const real *strip_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t block, ptrdiff_t image, ptrdiff_t row,
-                            ptrdiff_t rows, real *room, ptrdiff_t *step)
+static const real *strip_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t block, strip s, real *room,
+                            ptrdiff_t *step)
 {
     const correlation *c = x->c;
     ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, first = block_channel(block);
     ptrdiff_t channels = at_most(lanes, c->OC - first);
-    const real *dy = x->dout + image * c->out.n + (group * c->OC + first) * c->out.c;
+    const real *dy = x->dout + s.image * c->out.n + (group * c->OC + first) * c->out.c;
     if (c->out.c == 1 && channels == lanes) {
         *step = c->out.w;
-        return dy + row * c->out.h;
+        return dy + s.row * c->out.h;
     }
-    piece p = {.image = dy,
-               .stride = c->out,
+    piece p = {.stride = c->out,
                .channels = channels,
                .h = c->h.out,
                .w = c->w.out,
-               .row = row,
-               .rows = rows,
+               .row = s.row,
+               .rows = s.rows,
                .col = 0,
                .cols = c->w.out};
-    FN(pack_channels)(&p, lanes, room);
+    for (ptrdiff_t i = 0; i < s.images; i++) {
+        p.image = dy + i * c->out.n;
+        FN(pack_channels)(&p, lanes, room + i * s.rows * c->w.out * lanes);
+    }
     *step = lanes;
     return room;
 }
 
+/* sum[lane] += sum over pixels of dy[pixel][lane]: four sums that need not wait for each other. */
 static void add_pixels(const real *dy, ptrdiff_t step, ptrdiff_t pixels, ptrdiff_t lanes, real *sum)
 {
     for (ptrdiff_t v = 0; v < lanes; v += VLEN) {
-        vec s = v_zero();
-        for (ptrdiff_t p = 0; p < pixels; p++) {
-            s += v_load(dy + p * step + v);
+        vec a = v_load(sum + v), b = v_zero(), c = v_zero(), d = v_zero();
+        const real *p = dy + v, *end = p + pixels / 4 * 4 * step;
+        for (; p < end; p += 4 * step) {
+            a += v_load(p);
+            b += v_load(p + step);
+            c += v_load(p + 2 * step);
+            d += v_load(p + 3 * step);
         }
-        v_store(sum + v, v_load(sum + v) + s);
+        for (ptrdiff_t i = 0; i < pixels % 4; i++) {
+            a += v_load(p + i * step);
+        }
+        v_store(sum + v, (a + b) + (c + d));
     }
 }
 
@@ -325,31 +378,32 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     ptrdiff_t block = chunk % x->blocks.count, group = chunk / x->blocks.count % c->G;
     ptrdiff_t slot = chunk / x->blocks.count / c->G, begin, end;
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_rows(vectors);
-    chunk_bounds(c->N * x->strips, x->slots, slot, &begin, &end);
+    chunk_bounds(x->strips, x->slots, slot, &begin, &end);
 
-    size_t x_values = x->layout.in_place ? 0 : (size_t)ceil_div(x->layout.image, VLEN) * VLEN;
-    size_t dy_values = (size_t)(x->rows * c->w.out * lanes);
-    char *room = scratch((x_values + dy_values) * sizeof(real) + (size_t)x->rows * sizeof(ptrdiff_t));
+    size_t runs = (size_t)(x->images * x->rows);
+    size_t x_values = x->layout.in_place ? 0 : (size_t)ceil_div(x->images * x->layout.image + PACK_SLACK, VLEN) * VLEN;
+    size_t dy_values = runs * (size_t)(c->w.out * lanes) + PACK_SLACK;
+    char *room = scratch((x_values + dy_values) * sizeof(real) + runs * sizeof(ptrdiff_t));
     if (room == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
     real *x_room = (real *)room, *dy_room = x_room + x_values;
     ptrdiff_t *run = (ptrdiff_t *)(dy_room + dy_values);
-    for (ptrdiff_t r = 0; r < x->rows; r++) {
-        run[r] = r * c->h.step * x->layout.row;
+    for (size_t r = 0; r < runs; r++) {
+        run[r] = (ptrdiff_t)r / x->rows * x->layout.image + (ptrdiff_t)r % x->rows * c->h.step * x->layout.row;
     }
     real *sums = slot_sums(x, slot, group, block), *bias = slot_bias(x, slot, group, block);
     real unused[MOST_VECTORS * VLEN] = {0}; /* takes the rows of the last tile that are no taps */
     memset(sums, 0, (size_t)(x->taps * lanes) * sizeof *sums);
     memset(bias, 0, (size_t)lanes * sizeof *bias);
 
-    for (ptrdiff_t strip = begin; strip < end; strip++) {
-        ptrdiff_t image = strip / x->strips, row = strip % x->strips * x->rows;
-        ptrdiff_t rows = at_most(x->rows, c->h.out - row);
-        const real *in = strip_input(c, x->layout, x->in, group, image, 1, row, rows, x_room);
-        channel_tile t = {.run = run, .runs = rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
-        t.w = strip_dy(x, group, block, image, row, rows, dy_room, &t.w_step);
+    for (ptrdiff_t number = begin; number < end; number++) {
+        strip s = strip_at(x, number);
+        const real *in = strip_input(c, x->layout, x->in, group, s.image, s.images, s.row, s.rows, x_room);
+        channel_tile t = {
+            .run = run, .runs = s.images * s.rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
+        t.w = strip_dy(x, group, block, s, dy_room, &t.w_step);
         for (ptrdiff_t k = 0; k < x->taps; k += tile) {
             for (ptrdiff_t i = 0; i < tile; i++) {
                 ptrdiff_t tap = at_most(k + i, x->taps - 1), ic = tap % c->IC, tw = tap / c->IC % c->w.taps;
@@ -360,7 +414,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
             FN(channel_tile_run)(&t, vectors);
         }
         if (x->db != NULL) {
-            add_pixels(t.w, t.w_step, rows * c->w.out, lanes, bias);
+            add_pixels(t.w, t.w_step, t.runs * c->w.out, lanes, bias);
         }
     }
 }
@@ -404,21 +458,26 @@ static void add_slots(void *context_, ptrdiff_t chunk)
 
 void FN(correlate_channels_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
 {
-    enum { STRIP_BYTES = 48 << 10, CHUNK_WORK = 8 << 20, MOST_CHUNKS = 64 };
+    /* A tile reads and writes its sums once a strip, so strips should have pixels enough to be worth it. */
+    enum { STRIP_BYTES = 48 << 10, STRIP_PIXELS = 192, CHUNK_WORK = 8 << 20, MOST_CHUNKS = 32, SUMS_BYTES = 8 << 20 };
     weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db, .blocks = vector_blocks_of(c->OC)};
     x.taps = c->h.taps * c->w.taps * c->IC;
     ptrdiff_t row_values = c->h.step * axis_reach(c->w, c->w.out) * c->IC + 2 * VLEN * c->w.out;
     ptrdiff_t border = (c->h.taps - 1) * c->h.spread * axis_reach(c->w, c->w.out) * c->IC;
     ptrdiff_t rows = at_least((STRIP_BYTES / (ptrdiff_t)sizeof(real) - border) / row_values, 4);
-    x.strips = ceil_div(c->h.out, at_most(rows, c->h.out));
-    x.rows = ceil_div(c->h.out, x.strips);
+    ptrdiff_t of_image = ceil_div(c->h.out, at_most(rows, c->h.out));
+    x.rows = ceil_div(c->h.out, of_image);
+    of_image = ceil_div(c->h.out, x.rows);
+    x.images = of_image > 1 ? 1 : at_most(at_least(STRIP_PIXELS / (c->h.out * c->w.out), 1), c->N);
+    x.strips = of_image * ceil_div(c->N, x.images);
     x.layout = layout_of(c, x.rows);
 
     ptrdiff_t blocks = c->G * x.blocks.count;
-    double shares = correlation_work(c) / blocks / CHUNK_WORK;
-    x.slots = at_least(MOST_CHUNKS / blocks, 1);
-    x.slots = shares < x.slots ? (ptrdiff_t)shares + 1 : x.slots;
-    x.slots = at_most(x.slots, c->N * x.strips);
+    double shares = correlation_work(c) / (double)blocks / CHUNK_WORK;
+    double sums_bytes = (double)(c->G * x.blocks.vectors * VBYTES) * (double)x.taps;
+    x.slots = at_least(at_most(MOST_CHUNKS / blocks, (ptrdiff_t)(SUMS_BYTES / sums_bytes)), 1);
+    x.slots = shares < (double)x.slots ? (ptrdiff_t)shares + 1 : x.slots;
+    x.slots = at_most(x.slots, x.strips);
     size_t lanes = (size_t)(x.slots * c->G * x.blocks.vectors * VLEN);
     x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real));
     if (x.sums == NULL) {

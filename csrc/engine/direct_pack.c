@@ -1,11 +1,45 @@
 /* direct_pack.c: copies pieces of images into cache-sized scratch, with the zeros around them that padding means, in
  * the order that the tiles read. The image may lie in either memory order; where it has the other one, this is also
- * the place where it is turned. */
-#include <string.h>
-
+ * the place where it is turned.
+ *
+ * The pieces of a row are a few values long, so calls of memcpy and memset would cost more than what they do. Here
+ * whole vectors are written instead, from the front to the back: what one of them writes too much, the next one
+ * overwrites, and behind the last there is room for it (PACK_SLACK).
+ */
+#include "../simd/simd.h"
 #include "direct.h"
 
-static void zero(real *to, ptrdiff_t n) { memset(to, 0, (size_t)n * sizeof *to); }
+/* to[0 .. n) = 0, and up to VLEN - 1 values more. */
+static inline void zero_over(real *to, ptrdiff_t n)
+{
+    vec zeros = v_zero();
+    V_PIN(zeros); /* or GCC makes a call of memset from this loop */
+    for (ptrdiff_t i = 0; i < n; i += VLEN) {
+        v_store(to + i, zeros);
+    }
+}
+
+/* Exactly n values; n >= VLEN. */
+static inline void zero(real *to, ptrdiff_t n)
+{
+    zero_over(to, n - VLEN + 1);
+    v_store(to + n - VLEN, v_zero());
+}
+
+static inline void copy(const real *from, ptrdiff_t n, real *to)
+{
+    ptrdiff_t i = 0;
+    for (; i + VLEN <= n; i += VLEN) {
+        v_store(to + i, v_load(from + i));
+    }
+    if (i < n && n >= VLEN) { /* the last vector, again with some values of the one before */
+        v_store(to + n - VLEN, v_load(from + n - VLEN));
+        return;
+    }
+    for (; i < n; i++) {
+        to[i] = from[i];
+    }
+}
 
 /* Of `count` columns from `first` on, those that lie inside of an image of `size`: [*begin, *end). */
 static void inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t *begin, ptrdiff_t *end)
@@ -14,106 +48,167 @@ static void inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t *
     *end = at_least(at_most(size - first, count), *begin);
 }
 
-/* to[j*to_step + i] = from[i*from_step + j]: rows become columns. Square blocks, so that both sides stay in cache. */
-static void transpose(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step)
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+typedef real quad_unaligned __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+#ifdef CNN_REAL_IS_DOUBLE
+typedef int64_t quad_index __attribute__((vector_size(4 * sizeof(real))));
+#else
+typedef int32_t quad_index __attribute__((vector_size(4 * sizeof(real))));
+#endif
+
+#ifdef __clang__
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_index){i, j, k, l})
+#endif
+
+/* Four rows of four values, turned: to[j*to_step + i] = row i, value j. */
+static inline void transpose_4x4(const real *row0, const real *row1, const real *row2, const real *row3, real *to,
+                                 ptrdiff_t to_step)
 {
-    enum { BLOCK = 8 };
-    for (ptrdiff_t i0 = 0; i0 < rows; i0 += BLOCK) {
-        ptrdiff_t i1 = at_most(i0 + BLOCK, rows);
-        for (ptrdiff_t j = 0; j < cols; j++) {
-            for (ptrdiff_t i = i0; i < i1; i++) {
-                to[j * to_step + i] = from[i * from_step + j];
-            }
+    quad a = *(const quad_unaligned *)row0, b = *(const quad_unaligned *)row1;
+    quad c = *(const quad_unaligned *)row2, d = *(const quad_unaligned *)row3;
+    quad ac_low = SHUFFLE(a, c, 0, 4, 1, 5), ac_high = SHUFFLE(a, c, 2, 6, 3, 7);
+    quad bd_low = SHUFFLE(b, d, 0, 4, 1, 5), bd_high = SHUFFLE(b, d, 2, 6, 3, 7);
+    *(quad_unaligned *)to = SHUFFLE(ac_low, bd_low, 0, 4, 1, 5);
+    *(quad_unaligned *)(to + to_step) = SHUFFLE(ac_low, bd_low, 2, 6, 3, 7);
+    *(quad_unaligned *)(to + 2 * to_step) = SHUFFLE(ac_high, bd_high, 0, 4, 1, 5);
+    *(quad_unaligned *)(to + 3 * to_step) = SHUFFLE(ac_high, bd_high, 2, 6, 3, 7);
+}
+
+void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step)
+{
+    ptrdiff_t last = rows - 1, j = 0;
+    for (; j + 4 <= cols; j += 4) {
+        for (ptrdiff_t i = 0; i < rows; i += 4) {
+            ptrdiff_t i0 = at_least(at_most(i, rows - 4), 0); /* the last four again, where 4 does not divide rows */
+            const real *row = from + i0 * from_step + j;
+            transpose_4x4(row, row + at_most(1, last) * from_step, row + at_most(2, last) * from_step,
+                          row + at_most(3, last) * from_step, to + j * to_step + i0, to_step);
+        }
+    }
+    for (; j < cols; j++) {
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            to[j * to_step + i] = from[i * from_step + j];
         }
     }
 }
 
-/* n pixels of all channels, from one row of the image to [col][channel], `c` values a pixel. */
-static void copy_pixels(const piece *p, const real *from, ptrdiff_t n, ptrdiff_t c, real *to)
+/* n pixels of all channels, from one row of the image to [col][lane]. */
+static void copy_pixels(const piece *p, const real *from, ptrdiff_t n, ptrdiff_t lanes, real *to)
 {
-    if (p->stride.c == 1 && p->stride.w == c && p->channels == c) {
-        memcpy(to, from, (size_t)(n * c) * sizeof *to);
+    if (p->stride.c == 1 && p->stride.w == lanes && p->channels == lanes) {
+        copy(from, n * lanes, to);
         return;
     }
     if (p->stride.c != 1) {
-        transpose(from, p->stride.c, p->channels, n, to, c);
+        FN(pack_turned)(from, p->stride.c, p->channels, n, to, lanes);
     }
-    for (ptrdiff_t i = 0; i < n; i++) {
+    for (ptrdiff_t i = 0; i < n && (p->stride.c == 1 || p->channels < lanes); i++) {
         if (p->stride.c == 1) {
-            memcpy(to + i * c, from + i * p->stride.w, (size_t)p->channels * sizeof *to);
+            copy(from + i * p->stride.w, p->channels, to + i * lanes);
         }
-        zero(to + i * c + p->channels, c - p->channels);
+        for (ptrdiff_t lane = p->channels; lane < lanes; lane++) {
+            to[i * lanes + lane] = 0;
+        }
     }
 }
 
-void FN(pack_channels)(const piece *p, ptrdiff_t c, real *to)
+void FN(pack_channels)(const piece *p, ptrdiff_t lanes, real *to)
 {
     ptrdiff_t begin, end;
     inside(p->col, p->cols, p->w, &begin, &end);
-    for (ptrdiff_t r = 0; r < p->rows; r++, to += p->cols * c) {
+    for (ptrdiff_t r = 0; r < p->rows; r++, to += p->cols * lanes) {
         ptrdiff_t row = p->row + r;
         if (row < 0 || row >= p->h || begin == end) {
-            zero(to, p->cols * c);
+            zero_over(to, p->cols * lanes);
             continue;
         }
-        const real *from = p->image + row * p->stride.h + (p->col + begin) * p->stride.w;
-        zero(to, begin * c);
-        copy_pixels(p, from, end - begin, c, to + begin * c);
-        zero(to + end * c, (p->cols - end) * c);
+        zero_over(to, begin * lanes);
+        copy_pixels(p, p->image + row * p->stride.h + (p->col + begin) * p->stride.w, end - begin, lanes,
+                    to + begin * lanes);
+        zero_over(to + end * lanes, (p->cols - end) * lanes);
     }
 }
 
-/* to[i] = from[i*step], i < n */
-static void copy_strided(const real *from, ptrdiff_t step, ptrdiff_t n, real *to)
+/* One column phase of a piece: its columns phase, phase + step, ... are n, of which [begin, end) lie in the image, the
+ * first of them at column `from`. */
+typedef struct {
+    ptrdiff_t step, n, begin, end, from;
+} column_phase;
+
+static column_phase column_phase_of(const piece *p, ptrdiff_t phase, ptrdiff_t step)
 {
-    if (step == 1) {
-        memcpy(to, from, (size_t)n * sizeof *to);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i++) {
-        to[i] = from[i * step];
+    column_phase f = {.step = step, .n = ceil_div(p->cols - phase, step), .from = p->col + phase};
+    f.begin = f.from < 0 ? at_most(ceil_div(-f.from, step), f.n) : 0;
+    f.end = f.from < p->w ? at_least(at_most(ceil_div(p->w - f.from, step), f.n), f.begin) : f.begin;
+    f.from += f.begin * step;
+    return f;
+}
+
+/* The rows [row, p->rows) of one channel that belong to one phase, step_h apart. `from`: row 0, first column inside. */
+static void pack_plane(const piece *p, column_phase f, const real *from, ptrdiff_t row, ptrdiff_t step_h, ptrdiff_t pitch,
+                       real *to)
+{
+    for (; row < p->rows; row += step_h, to += pitch) {
+        if (p->row + row < 0 || p->row + row >= p->h) {
+            zero_over(to, pitch);
+            continue;
+        }
+        const real *line = from + row * p->stride.h;
+        zero_over(to, f.begin);
+        if (f.step == 1) {
+            copy(line, f.end - f.begin, to + f.begin);
+        }
+        else {
+            for (ptrdiff_t i = f.begin; i < f.end; i++) {
+                to[i] = line[(i - f.begin) * f.step];
+            }
+        }
+        zero_over(to + f.end, pitch - f.end);
     }
 }
 
-/* One row of one column phase of all channels: columns phase, phase + step, ... of the piece. */
-static void pack_plane_row(const piece *p, ptrdiff_t row, ptrdiff_t phase, ptrdiff_t step, ptrdiff_t pitch,
-                           ptrdiff_t channel_step, real *to)
+/* The same for all channels of an image with its channels last. */
+static void pack_planes_from_last(const piece *p, column_phase f, const real *from, ptrdiff_t row, ptrdiff_t step_h,
+                                  ptrdiff_t pitch, ptrdiff_t channel_step, real *to)
 {
-    ptrdiff_t n = ceil_div(p->cols - phase, step), first = p->col + phase; /* columns first, first + step, ... */
-    ptrdiff_t begin = first < 0 ? at_most(ceil_div(-first, step), n) : 0;
-    ptrdiff_t end = first < p->w ? at_most(ceil_div(p->w - first, step), n) : 0;
-    if (row < 0 || row >= p->h || begin >= end) {
-        begin = end = 0;
-    }
-    for (ptrdiff_t c = 0; c < p->channels; c++) {
-        zero(to + c * channel_step, begin);
-        zero(to + c * channel_step + end, pitch - end);
-    }
-    if (begin == end) {
-        return;
-    }
-    const real *from = p->image + row * p->stride.h + (first + begin * step) * p->stride.w;
-    if (p->stride.c == 1) {
-        transpose(from, step * p->stride.w, end - begin, p->channels, to + begin, channel_step);
-        return;
-    }
-    for (ptrdiff_t c = 0; c < p->channels; c++) {
-        copy_strided(from + c * p->stride.c, step * p->stride.w, end - begin, to + c * channel_step + begin);
+    for (; row < p->rows; row += step_h, to += pitch) {
+        int is_inside = p->row + row >= 0 && p->row + row < p->h;
+        for (ptrdiff_t c = 0; c < p->channels; c++) {
+            zero_over(to + c * channel_step, is_inside ? f.begin : pitch);
+        }
+        if (is_inside) {
+            FN(pack_turned)(from + row * p->stride.h, f.step * p->stride.w, f.end - f.begin, p->channels, to + f.begin,
+                            channel_step);
+            for (ptrdiff_t c = 0; c < p->channels; c++) {
+                zero_over(to + c * channel_step + f.end, pitch - f.end);
+            }
+        }
     }
 }
 
 void FN(pack_planes)(const piece *p, ptrdiff_t step_h, ptrdiff_t step_w, ptrdiff_t pitch, ptrdiff_t plane, real *to)
 {
     ptrdiff_t phases = step_h * step_w;
-    for (ptrdiff_t r = 0; r < p->rows; r++) {
-        for (ptrdiff_t phase = 0; phase < step_w && phase < p->cols; phase++) {
-            real *line = to + (r % step_h * step_w + phase) * plane + r / step_h * pitch;
-            pack_plane_row(p, p->row + r, phase, step_w, pitch, phases * plane, line);
+    for (ptrdiff_t phase = 0; phase < phases; phase++) {
+        ptrdiff_t row = phase / step_w;
+        if (phase % step_w >= p->cols || row >= p->rows) {
+            continue; /* no tap reads it */
         }
-    }
-    /* Vectors may reach past the last row of a plane; what they read there must be harmless. */
-    for (ptrdiff_t i = 0; i < p->channels * phases; i++) {
-        ptrdiff_t filled = ceil_div(at_least(p->rows - i % phases / step_w, 0), step_h) * pitch;
-        zero(to + i * plane + filled, plane - filled);
+        column_phase f = column_phase_of(p, phase % step_w, step_w);
+        ptrdiff_t filled = ceil_div(p->rows - row, step_h) * pitch;
+        /* Row 0 of the piece may lie outside of the image: the pointer is only used with a row added that does not. */
+        const real *from = p->image + p->row * p->stride.h + (f.begin < f.end ? f.from * p->stride.w : 0);
+        if (p->stride.c == 1) {
+            pack_planes_from_last(p, f, from, row, step_h, pitch, phases * plane, to + phase * plane);
+        }
+        for (ptrdiff_t c = 0; c < p->channels; c++) {
+            real *channel = to + (c * phases + phase) * plane;
+            if (p->stride.c != 1) {
+                pack_plane(p, f, from + c * p->stride.c, row, step_h, pitch, channel);
+            }
+            zero(channel + filled, plane - filled);
+        }
     }
 }

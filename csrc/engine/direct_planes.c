@@ -38,7 +38,7 @@ static planes planes_of(const correlation *c, ptrdiff_t rows)
         p.pitch = at_least(p.pitch, ceil_div(cols, VLEN) * VLEN);
     }
     p.plane = (rows + (c->h.taps - 1) * c->h.spread / c->h.step) * p.pitch;
-    p.plane = ceil_div(p.plane + VLEN, VLEN) * VLEN; /* room for the vector that starts in the last row */
+    p.plane = ceil_div(p.plane + PLANE_SLACK, VLEN) * VLEN;
     p.image = c->IC * c->h.step * c->w.step * p.plane;
     return p;
 }
@@ -200,7 +200,7 @@ void FN(correlate_planes)(const correlation *c, const real *in, const real *w, c
     x.taps = c->IC * c->h.taps * c->w.taps;
     x.channels = channel_block_begin(x.blocks, x.blocks.count);
     double row_bytes = (double)row_values(c) * sizeof(real);
-    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes);
+    x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
     x.planes = planes_of(c, x.cut.rows);
 
     size_t weights = (size_t)ceil_div(c->G * x.channels * (x.taps + 1), VLEN) * VBYTES;
@@ -256,13 +256,14 @@ static ptrdiff_t dot_block_sums(ptrdiff_t size, ptrdiff_t taps)
     return ceil_div(taps, dot_tile_taps(size)) * dot_tile_taps(size) * size;
 }
 
+/* The lanes of one vector added up, in four sums that need not wait for each other. */
 static real lane_sum(const real *v)
 {
-    real s = v[0];
-    for (ptrdiff_t i = 1; i < VLEN; i++) {
-        s += v[i];
+    real s[4] = {0};
+    for (ptrdiff_t i = 0; i < VLEN; i++) {
+        s[i % 4] += v[i];
     }
-    return s;
+    return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
 static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room)
@@ -329,15 +330,22 @@ static ptrdiff_t all_dot_sums(const weight_context *x)
     return vectors * VLEN;
 }
 
-/* db += the planes of dy of one strip, in vectors. */
-static void add_planes(const weight_context *x, const real *dy, ptrdiff_t vectors_of_plane, real *sums)
+/* db += the planes of dy of one strip, in vectors: four sums that need not wait for each other. */
+static void add_planes(const weight_context *x, const real *dy, real *sums)
 {
-    for (ptrdiff_t m = 0; m < x->c->OC; m++) {
-        vec s = v_load(sums + m * VLEN);
-        for (ptrdiff_t v = 0; v < vectors_of_plane; v++) {
-            s += v_load(dy + m * x->dy_plane + v * VLEN);
+    for (ptrdiff_t m = 0; m < x->c->OC; m++, dy += x->dy_plane) {
+        vec a = v_load(sums + m * VLEN), b = v_zero(), c = v_zero(), d = v_zero();
+        ptrdiff_t i = 0;
+        for (; i + 4 * VLEN <= x->dy_plane; i += 4 * VLEN) {
+            a += v_load(dy + i);
+            b += v_load(dy + i + VLEN);
+            c += v_load(dy + i + 2 * VLEN);
+            d += v_load(dy + i + 3 * VLEN);
         }
-        v_store(sums + m * VLEN, s);
+        for (; i < x->dy_plane; i += VLEN) {
+            a += v_load(dy + i);
+        }
+        v_store(sums + m * VLEN, (a + b) + (c + d));
     }
 }
 
@@ -373,7 +381,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
             load_planes(c, p, x->in, group, image, row, rows, to);
             load_dy(x, group, image, row, rows, to + p.image);
             if (x->db != NULL) {
-                add_planes(x, to + p.image, x->dy_plane / VLEN, bias);
+                add_planes(x, to + p.image, bias);
             }
         }
         dot_tile t = {.run = run, .runs = batch * row_vectors};
@@ -403,22 +411,25 @@ static void add_slots(const real *sums, ptrdiff_t slots, ptrdiff_t n, real *to)
 
 void FN(correlate_planes_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
 {
-    enum { BATCH_BYTES = 192 << 10, CHUNK_WORK = 8 << 20, MOST_CHUNKS = 64 };
+    /* The planes of dy that a tile reads should stay in the first cache while all taps pass over them. */
+    enum { TILE_BYTES = 28 << 10, BATCH_BYTES = 192 << 10, CHUNK_WORK = 16 << 20, MOST_CHUNKS = 64 };
+    const ptrdiff_t tile_values = TILE_BYTES / (ptrdiff_t)sizeof(real) / dot_block_size(dot_blocks_of(c->OC), 0);
     weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db};
     x.taps = c->IC * c->h.taps * c->w.taps;
-    ptrdiff_t most_rows = BATCH_BYTES / (ptrdiff_t)sizeof(real) / (row_values(c) + c->OC * (c->w.out + VLEN));
-    x.strips = ceil_div(c->h.out, at_most(at_least(most_rows, 1), c->h.out));
+    ptrdiff_t rows_cached = BATCH_BYTES / (ptrdiff_t)sizeof(real) / (row_values(c) + c->OC * (c->w.out + VLEN));
+    ptrdiff_t rows_tile = tile_values / (c->w.out + (c->w.taps - 1) * c->w.spread / c->w.step);
+    x.strips = ceil_div(c->h.out, at_most(at_least(at_most(rows_cached, rows_tile), 1), c->h.out));
     x.rows = ceil_div(c->h.out, x.strips);
     x.planes = planes_of(c, x.rows);
-    x.dy_plane = ceil_div(x.rows * x.planes.pitch + VLEN, VLEN) * VLEN;
+    x.dy_plane = ceil_div(x.rows * x.planes.pitch + PLANE_SLACK, VLEN) * VLEN;
     x.strip_values = x.planes.image + c->OC * x.dy_plane;
 
     double shares = correlation_work(c) / c->G / CHUNK_WORK;
     x.slots = at_least(MOST_CHUNKS / c->G, 1);
     x.slots = shares < x.slots ? (ptrdiff_t)shares + 1 : x.slots;
     x.slots = at_most(x.slots, c->N * x.strips);
-    x.batch = at_least(BATCH_BYTES / (ptrdiff_t)sizeof(real) / x.strip_values, 1);
-    x.batch = at_most(x.batch, ceil_div(c->N * x.strips, x.slots));
+    x.batch = at_most(BATCH_BYTES / (ptrdiff_t)sizeof(real) / x.strip_values, tile_values / x.dy_plane);
+    x.batch = at_most(at_least(x.batch, 1), ceil_div(c->N * x.strips, x.slots));
 
     ptrdiff_t values = c->G * c->OC * x.taps;
     size_t sums = (size_t)ceil_div(x.slots * (values + c->G * c->OC), VLEN) * VBYTES;

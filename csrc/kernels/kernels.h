@@ -93,7 +93,36 @@
     K(nadam, (real *const *parameters, const real *const *gradients, real *const *m, real *const *v,                   \
               const double *steps, const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr,      \
               double beta1, double beta2, double eps, double weight_decay, double momentum_decay, int decoupled,       \
-              int maximize))
+              int maximize))                                                                                           \
+    K(dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t n, double p))                                   \
+    K(feature_dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t images, ptrdiff_t channels,             \
+                        ptrdiff_t size, int channels_last, double p))                                                  \
+    K(leaky_relu_forward, (const real *x, real *y, ptrdiff_t n, double slope))                                         \
+    K(leaky_relu_backward, (const real *dy, const real *s, real *dx, ptrdiff_t n, double slope))                       \
+    K(sigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                          \
+    K(sigmoid_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                        \
+    K(tanh_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
+    K(tanh_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
+    K(silu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
+    K(silu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                           \
+    K(gelu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
+    K(gelu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                           \
+    K(gelu_tanh_forward, (const real *x, real *y, ptrdiff_t n))                                                        \
+    K(gelu_tanh_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                      \
+    K(elu_forward, (const real *x, real *y, ptrdiff_t n, double alpha, double scale, double k))                        \
+    K(elu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n, double alpha, double scale, double k))      \
+    K(elu_backward_from_y, (const real *dy, const real *y, real *dx, ptrdiff_t n, double alpha, double scale,          \
+                            double k))                                                                                 \
+    K(softplus_forward, (const real *x, real *y, ptrdiff_t n, double beta, double threshold))                          \
+    K(softplus_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n, double beta, double threshold))        \
+    K(hardtanh_forward, (const real *x, real *y, ptrdiff_t n, double low, double high))                                \
+    K(hardtanh_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n, double low, double high))              \
+    K(logsigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                       \
+    K(logsigmoid_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                     \
+    K(hardswish_forward, (const real *x, real *y, ptrdiff_t n))                                                        \
+    K(hardswish_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                      \
+    K(hardsigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                      \
+    K(hardsigmoid_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))
 
 struct kernels {
 #define K(name, arguments) void(*name) arguments;

@@ -1,12 +1,16 @@
-"""Build the C test programs of tests/c with the system's compiler, plain and under sanitizers."""
+"""Tests in processes of their own: Python scripts, and the C programs of tests/c, plain and under sanitizers."""
 
 import os
 import pathlib
 import shlex
 import shutil
 import subprocess
+import sys
+import textwrap
 
 import pytest
+
+import cnn
 
 SOURCES = pathlib.Path(__file__).with_name("c")
 
@@ -53,3 +57,18 @@ def build(name, kind, folder):
         pytest.skip(f"the compiler has no {kind}: {result.stderr.strip().splitlines()[-1]}")
     assert result.returncode == 0, result.stderr
     return Program(program)
+
+
+def run_script(text, timeout=120, **environment):
+    """Run Python code in a process of its own; returns what it printed."""
+    root = pathlib.Path(cnn.__file__).parents[1]
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert result.returncode == 0, f"exit status {result.returncode}\n{result.stdout}{result.stderr}"
+    return result.stdout
