@@ -1,0 +1,172 @@
+"""Bring the data: training.mat and testing.mat, from CIFAR-10 or from the drawn data set.
+
+    python get_data.py                              find CIFAR-10 here, or download it to data/
+    python get_data.py --data-root FOLDER           from a copy: the archive, or the folder that it unpacks to
+    python get_data.py --data shapes                the drawn data set; needs nothing
+
+Each .mat file holds `img`, N x 3072 float32 with pixels from 0 to 255 (red, green, blue, each row by row), `cls`,
+N labels as float32, and `name`, whose data it is. SciPy and MATLAB read them as they read the course's.
+"""
+
+import argparse
+import os
+import shutil
+import struct
+import sys
+
+import utils
+
+
+class DataNotFound(Exception):
+    """CIFAR-10 is neither here nor can it be downloaded; the text says how to bring it."""
+
+
+def get_data(
+    trn_root="training.mat", val_root="testing.mat", data="cifar10", data_root=None, offline=False, seed=0, say=print
+):
+    """Make the .mat files that are missing; return the name of the data set in them.
+
+    data       'cifar10', or 'shapes' for the drawn data set
+    data_root  folder with a copy of CIFAR-10, and where it is downloaded to; default data/. The folder that the
+               environment variable CNN_DATA_DIR names is looked into as well
+    offline    never use the network
+    seed       of the drawn data set
+
+    Raises DataNotFound, or utils.InputError for a copy that is damaged.
+    """
+    missing = [(path, train) for path, train in ((trn_root, True), (val_root, False)) if not os.path.isfile(path)]
+    if not missing:
+        return name_in(trn_root)
+    read, name = find_shapes(seed) if data == "shapes" else find_cifar10(data_root, offline, say)
+    for path, train in missing:
+        pixels, labels = read(train)
+        write_mat(path, pixels, labels, name)
+        say(f"{path}: {len(labels)} images of {name}")
+    return name
+
+
+def find_shapes(seed):
+    """(a function from train to (pixels, labels), the data set's name)."""
+    from cnn.vision.datasets import Shapes
+
+    def read(train):
+        shapes = Shapes(train=train, seed=seed)
+        return shapes.data.transpose(0, 3, 1, 2), shapes.targets
+
+    return read, "drawn shapes"
+
+
+def find_cifar10(data_root, offline, say):
+    """As find_shapes, for CIFAR-10 in data_root, in CNN_DATA_DIR, or downloaded to data_root."""
+    from cnn.vision.datasets import DatasetError, DownloadError, cifar_files
+
+    try:
+        source = cifar_files.fetch(cifar_files.CIFAR10, data_root or "data", offline=offline, say=say)
+    except DownloadError as problem:
+        raise DataNotFound(str(problem)) from None
+    said = set()
+
+    def say_once(line):
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    def read(train):
+        try:
+            images = cifar_files.read(source, train, say_once)
+        except DatasetError as problem:
+            raise utils.InputError(str(problem)) from None
+        return images.pixels, images.labels
+
+    return read, "CIFAR-10"
+
+
+def write_mat(path, pixels, labels, name):
+    """Write pixels (N, 3, 32, 32), bytes, and N labels; the file has its name only when it is whole."""
+    import numpy as np
+    import scipy.io
+
+    needed = pixels.size * 4 + (1 << 20)
+    free = shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free
+    if free < needed:
+        raise utils.InputError(f"{path}: needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there")
+    part = f"{path}.part"
+    try:
+        with open(part, "wb") as file:
+            scipy.io.savemat(file, {"cls": np.array(labels, np.float32), "name": name})
+            append_matrix(file, "img", pixels.reshape(len(pixels), -1))
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
+
+
+def append_matrix(file, name, rows):
+    """Append the bytes `rows` (N, a multiple of 2) to a MATLAB 5 file as a matrix of float32.
+
+    SciPy would hold two float copies of 50,000 images for that, 1.2 GB; this converts a few columns at a time. The
+    layout is in "MAT-File Format" (The MathWorks): a matrix is four elements of a tag (type, bytes) and data. See
+    utils.map_array, which reads it.
+    """
+    import numpy as np
+
+    int8, int32, uint32, single, matrix = 1, 5, 6, 7, 14  # types of elements
+    single_class = 7
+    size = rows.size * 4
+    flags = struct.pack("<IIII", uint32, 8, single_class, 0)
+    shape = struct.pack("<IIii", int32, 8, *rows.shape)
+    title = struct.pack("<HH4s", int8, len(name), name.encode())  # up to 4 bytes stand inside the tag
+    file.write(struct.pack("<II", matrix, len(flags) + len(shape) + len(title) + 8 + size) + flags + shape + title)
+    file.write(struct.pack("<II", single, size))
+    for start in range(0, rows.shape[1], 64):
+        file.write(np.ascontiguousarray(rows[:, start : start + 64].T, np.float32))  # MATLAB keeps columns together
+
+
+def name_in(path):
+    """The name of the data set in a .mat file, as utils.read_images tells it too."""
+    return utils.mat_name(utils.load_mat(path, variables=["name"]), os.path.basename(path))
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Write training.mat and testing.mat, from CIFAR-10 or from the drawn data set.",
+        epilog="Environment: CNN_DATA_DIR names a folder with a copy of CIFAR-10; CNN_CIFAR10_URL an address to "
+        "download it from in place of the public mirrors, which may end in #sha256=... for another archive than the "
+        "public one.",
+    )
+    parser.add_argument(
+        "--data", choices=("cifar10", "shapes"), default="cifar10", help="which data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data-root",
+        metavar="FOLDER",
+        help="folder with a copy of CIFAR-10 (cifar-10-python.tar.gz, cifar-10-binary.tar.gz, or unpacked), or where "
+        "to download it to (default: data)",
+    )
+    parser.add_argument(
+        "--trn-root", metavar="FILE", default="training.mat", help="training data to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--val-root", metavar="FILE", default="testing.mat", help="test data to write (default: %(default)s)"
+    )
+    parser.add_argument("--offline", action="store_true", help="never use the network")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn data set (default: %(default)s)")
+    parser.add_argument("--force", action="store_true", help="write the files anew if they are there")
+    options = vars(parser.parse_args())
+    if options.pop("force"):
+        for path in (options["trn_root"], options["val_root"]):
+            if os.path.isfile(path):
+                os.remove(path)
+    try:
+        name = get_data(**options)
+        print(f"{options['trn_root']} and {options['val_root']} hold {name}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was downloaded is kept, and the next run goes on from there")
+    except DataNotFound as problem:
+        sys.exit(f"{problem}\nOr go on without it: --data shapes")
+    except (utils.InputError, OSError) as problem:
+        sys.exit(f"get_data.py: {problem}")
+
+
+if __name__ == "__main__":
+    main()
