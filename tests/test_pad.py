@@ -107,6 +107,8 @@ def test_values():
 LAYERS = {
     "ConstantPad1d": ((2, 3.5), (2, 3, 4)),
     "ConstantPad2d": (((1, -1, 2, 0), -1.0), (2, 3, 4, 5)),
+    "ConstantPad3d": ((1, -2.0), (2, 3, 2, 3, 4)),
+    "ZeroPad3d": (((1, 0, 2, -1, 0, 1),), (1, 2, 3, 3, 4)),
     "ZeroPad1d": ((1,), (3, 4)),
     "ZeroPad2d": (((1, 2, 0, 3),), (3, 4, 5)),
     "ReflectionPad1d": (((3, 1),), (2, 3, 4)),

@@ -29,12 +29,14 @@ from .pad import (
     CircularPad2d,
     ConstantPad1d,
     ConstantPad2d,
+    ConstantPad3d,
     ReflectionPad1d,
     ReflectionPad2d,
     ReplicationPad1d,
     ReplicationPad2d,
     ZeroPad1d,
     ZeroPad2d,
+    ZeroPad3d,
 )
 from .log_softmax import LogSoftmax
 from .nll_loss import NLLLoss

@@ -13,12 +13,14 @@ __all__ = [
     "CircularPad2d",
     "ConstantPad1d",
     "ConstantPad2d",
+    "ConstantPad3d",
     "ReflectionPad1d",
     "ReflectionPad2d",
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
     "pad",
 ]
 
@@ -199,6 +201,12 @@ class ConstantPad1d(ConstantPad2d):
     dimensions = 1
 
 
+class ConstantPad3d(ConstantPad2d):
+    """Adds `value` at (left, right, top, bottom, front, back) of (N, C, D, H, W)."""
+
+    dimensions = 3
+
+
 class ZeroPad2d(_Padding):
     """Adds zeros at (left, right, top, bottom) of (N, C, H, W); negative numbers cut off."""
 
@@ -209,6 +217,12 @@ class ZeroPad1d(ZeroPad2d):
     """Adds zeros at (left, right) of (N, C, W)."""
 
     dimensions = 1
+
+
+class ZeroPad3d(ZeroPad2d):
+    """Adds zeros at (left, right, top, bottom, front, back) of (N, C, D, H, W)."""
+
+    dimensions = 3
 
 
 class ReflectionPad2d(_Padding):
