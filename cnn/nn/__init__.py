@@ -10,6 +10,8 @@ from .conv2d import Conv2d
 from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .elu import ELU
 from .cross_entropy import CrossEntropyLoss
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from .elu import ELU
 from .flatten import Flatten, Unflatten
 from .gelu import GELU
 from .hardsigmoid import Hardsigmoid
@@ -51,6 +53,11 @@ from .silu import SiLU
 from .softplus import Softplus
 from .tanh import Tanh
 from .softmax import Softmax, Softmax2d
+from .selu import SELU
+from .sigmoid import Sigmoid
+from .silu import SiLU
+from .softplus import Softplus
+from .tanh import Tanh
 
 # The layers' files have the names of functions, and must not come along with `import *`.
 __all__ = ["functional", "init", "parameter", "utils"]
