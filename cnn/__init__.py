@@ -26,6 +26,8 @@ from cnn.printing import set_printoptions
 from cnn.random import *  # noqa: F403
 from cnn.settings import *  # noqa: F403
 
+from cnn.nn import as_methods  # isort: skip
+
 globals().update(ops.FUNCTIONS)
 
 from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn, onnx, optim, testing, utils, xpu  # isort: skip  # noqa: E402
