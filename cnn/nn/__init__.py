@@ -7,8 +7,6 @@ from .avg_pool2d import AvgPool2d
 from .celu import CELU
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv2d import Conv2d
-from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
-from .elu import ELU
 from .cross_entropy import CrossEntropyLoss
 from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .elu import ELU
@@ -19,12 +17,14 @@ from .hardswish import Hardswish
 from .hardtanh import Hardtanh, ReLU6
 from .identity import Identity
 from .interpolate import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
+from .leaky_relu import LeakyReLU
 from .linear import Linear
+from .log_softmax import LogSoftmax
+from .logsigmoid import LogSigmoid
 from .max_pool1d import MaxPool1d
 from .max_pool2d import MaxPool2d
-from .leaky_relu import LeakyReLU
-from .logsigmoid import LogSigmoid
 from .module import Module
+from .nll_loss import NLLLoss
 from .normalize import CosineSimilarity
 from .pad import (
     CircularPad1d,
@@ -40,24 +40,17 @@ from .pad import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from .log_softmax import LogSoftmax
-from .nll_loss import NLLLoss
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter
 from .pixel_shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .relu import ReLU
-from .unfold import Fold, Unfold
 from .selu import SELU
 from .sigmoid import Sigmoid
 from .silu import SiLU
-from .softplus import Softplus
-from .tanh import Tanh
 from .softmax import Softmax, Softmax2d
-from .selu import SELU
-from .sigmoid import Sigmoid
-from .silu import SiLU
 from .softplus import Softplus
 from .tanh import Tanh
+from .unfold import Fold, Unfold
 
 # The layers' files have the names of functions, and must not come along with `import *`.
 __all__ = ["functional", "init", "parameter", "utils"]

@@ -5,6 +5,7 @@ from .adaptive_max_pool2d import adaptive_max_pool2d, adaptive_max_pool2d_with_i
 from .avg_pool2d import avg_pool2d
 from .celu import celu, celu_
 from .conv2d import conv2d
+from .cross_entropy import cross_entropy
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .elu import elu, elu_
 from .gelu import gelu
@@ -14,9 +15,11 @@ from .hardtanh import hardtanh, hardtanh_, relu6
 from .interpolate import interpolate, upsample
 from .leaky_relu import leaky_relu, leaky_relu_
 from .linear import linear
+from .log_softmax import log_softmax
 from .logsigmoid import logsigmoid
 from .max_pool1d import max_pool1d, max_pool1d_with_indices
 from .max_pool2d import max_pool2d, max_pool2d_with_indices
+from .nll_loss import nll_loss
 from .normalize import cosine_similarity, normalize
 from .one_hot import one_hot
 from .pad import pad
@@ -25,12 +28,9 @@ from .relu import relu, relu_
 from .selu import selu, selu_
 from .sigmoid import sigmoid
 from .silu import silu
+from .softmax import softmax
 from .softplus import softplus
 from .tanh import tanh
 from .unfold import fold, unfold
-from .cross_entropy import cross_entropy
-from .log_softmax import log_softmax
-from .nll_loss import nll_loss
-from .softmax import softmax
 
 __all__ = [name for name in dir() if not name.startswith("_")]

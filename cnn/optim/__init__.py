@@ -1,6 +1,6 @@
 """Optimizers, one file each, simplest first: SGD. Names, arguments and state as in torch.optim."""
 
-from . import lr_scheduler
+from . import lr_scheduler, swa_utils
 from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam
@@ -22,4 +22,5 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "lr_scheduler",
+    "swa_utils",
 ]
