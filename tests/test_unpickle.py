@@ -151,9 +151,10 @@ HOSTILE = {
     "bytes of 2^63": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fa.",
     "negative string": b"\x80\x02T\xff\xff\xff\xffa.",
     "bad utf-8": b"\x80\x02X\x01\x00\x00\x00\xff.",
-    "memory: dictionaries": b"\x80\x02" + b"}" * 3_000_000 + b".",
-    "memory: sets": b"\x80\x04" + b"\x8f" * 3_000_000 + b".",
-    "memory: one list doubled": b"\x80\x04](K\x01" + b"2" * 8_000_000 + b"e.",
+    "memory: dictionaries": b"\x80\x02" + b"}" * 400_000 + b".",
+    "memory: sets": b"\x80\x04" + b"\x8f" * 400_000 + b".",
+    "memory: tuples": b"\x80\x02)" + b"2\x85" * 1_300_000 + b".",
+    "memory: notes": b"\x80\x02K\x01" + b"".join(b"r" + n.to_bytes(4, "little") for n in range(900_000)) + b".",
     "object array": array_with_state(b"(K\x01K\x01\x85cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R\x89](K\x01et"),
     "structured dtype": array_with_state(b"(K\x01K\x01\x85cnumpy\ndtype\nU\x02V8K\x00K\x01\x87R\x89U\x08abcdefght"),
     "array larger than its bytes": array_with_state(
