@@ -534,7 +534,7 @@ def hook(event, args):
         seen.append((event, repr(args)[:80]))
 sys.addaudithook(hook)
 files = [t.archive({"data.pkl": t.pickled(data)}) for data in t.HOSTILE_MODULES.values()]
-files += [t.archive({"data.pkl": data}) for data in t.HOSTILE_PICKLES.values()]
+files += [t.archive({"data.pkl": data}) for data in t.HOSTILE_PICKLES.values() if len(data) < 10**5]
 files += [t.tensor_archive(**changes) for changes in t.HOSTILE_TENSORS.values()]
 files += [make() for make in t.HOSTILE_ARCHIVES.values()]
 for file in files:
