@@ -1,6 +1,7 @@
 /* conv2d: which reading of the layer serves which shape. */
 #include "../kernels/kernels.h"
 #include "direct.h"
+#include "winograd.h"
 
 /* The engine copies an image with its padding into scratch; where that would be much larger than the image (strides or
  * paddings of thousands), the plain layer does better. */
@@ -13,10 +14,27 @@ static int is_reasonable(const conv2d_shape *s)
 
 static int use_plain(const conv2d_shape *s) { return s->algorithm == CONV2D_PLAIN || s->N == 0 || !is_reasonable(s); }
 
+/* Winograd's ways round a little more than the direct sum, which is why float64, where exactness is asked for, does not
+ * take them by itself. */
+static int use_winograd(const conv2d_shape *s, enum conv2d_pass pass)
+{
+    switch (s->algorithm) {
+    case CONV2D_AUTO: return sizeof(real) == sizeof(float) && FN(winograd_suits)(s, pass, 0);
+    case CONV2D_WINOGRAD:
+    case CONV2D_PRECISE: return FN(winograd_can)(s);
+    default: return 0;
+    }
+}
+
+static int is_precise(const conv2d_shape *s) { return s->algorithm == CONV2D_PRECISE; }
+
 void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
     if (use_plain(s)) {
         FN(conv2d_plain_forward)(s, x, w, b, y);
+    }
+    else if (use_winograd(s, CONV2D_FORWARD)) {
+        FN(winograd_forward)(s, x, w, b, y, is_precise(s));
     }
     else {
         FN(direct_forward)(s, x, w, b, y);
@@ -28,6 +46,9 @@ void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real
     if (use_plain(s)) {
         FN(conv2d_plain_backward_input)(s, dy, w, dx);
     }
+    else if (use_winograd(s, CONV2D_BACKWARD_INPUT)) {
+        FN(winograd_backward_input)(s, dy, w, dx, is_precise(s));
+    }
     else {
         FN(direct_backward_input)(s, dy, w, dx);
     }
@@ -38,6 +59,9 @@ void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real
     if (use_plain(s)) {
         FN(conv2d_plain_backward_weight)(s, x, dy, dw, db);
     }
+    else if (use_winograd(s, CONV2D_BACKWARD_WEIGHT)) {
+        FN(winograd_backward_weight)(s, x, dy, dw, db, is_precise(s));
+    }
     else {
         FN(direct_backward_weight)(s, x, dy, dw, db);
     }
@@ -47,6 +71,10 @@ void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
 {
     if (use_plain(s)) {
         *channels_last = s->x.c == 1 && s->C > 1;
+        return;
+    }
+    if (use_winograd(s, CONV2D_FORWARD)) {
+        *channels_last = 1;
         return;
     }
     *channels_last = FN(direct_way_of)(s, CONV2D_FORWARD) != DIRECT_PLANES;
