@@ -47,7 +47,7 @@ static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrd
 }
 
 /* to[k * width + i] = from[i * row + k]. On the way, ask for what lies `ahead` of each value: it is packed next. */
-static void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, real *to, ptrdiff_t width,
+static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, real *to, ptrdiff_t width,
                             ptrdiff_t ahead)
 {
     if (rows < 4 || K < 4) {
@@ -76,7 +76,7 @@ static void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdi
     }
 }
 
-static void pack_strided(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, ptrdiff_t col, real *to,
+static inline void pack_strided(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, ptrdiff_t col, real *to,
                          ptrdiff_t width)
 {
     for (ptrdiff_t k = 0; k < K; k++) {
