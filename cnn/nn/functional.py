@@ -3,6 +3,7 @@
 from .adaptive_avg_pool2d import adaptive_avg_pool2d
 from .adaptive_max_pool2d import adaptive_max_pool2d, adaptive_max_pool2d_with_indices
 from .avg_pool2d import avg_pool2d
+from .batch_norm import batch_norm
 from .celu import celu, celu_
 from .conv2d import conv2d
 from .cross_entropy import cross_entropy

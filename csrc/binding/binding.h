@@ -62,6 +62,8 @@ int parse_size(PyObject *object, const char *function, const char *name, ptrdiff
 /* A Python number; -1 with TypeError. */
 int parse_double(PyObject *object, const char *function, const char *name, double *out);
 
+static inline void *data_or_null(PyArrayObject *array) { return array != NULL ? PyArray_DATA(array) : NULL; }
+
 /* The kernels for an array's type. */
 static inline const struct kernels *kernels_of(PyArrayObject *array)
 {

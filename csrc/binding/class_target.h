@@ -21,8 +21,6 @@ typedef struct {
 int class_target_parse(class_target *c, PyObject *const *args, const char *function);
 void class_target_release(class_target *c);
 
-static inline void *data_or_null(PyArrayObject *array) { return array != NULL ? PyArray_DATA(array) : NULL; }
-
 /* An array for the unreduced losses in the shape of `target`, or a 0-d one. */
 PyArrayObject *loss_new(PyArrayObject *target, ptrdiff_t reduction, int type);
 

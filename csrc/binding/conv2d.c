@@ -204,8 +204,6 @@ static PyArrayObject *dy_arg(PyObject *object, PyArrayObject *x, conv2d_shape *s
     return dy;
 }
 
-static void *data_or_null(PyArrayObject *array) { return array != NULL ? PyArray_DATA(array) : NULL; }
-
 static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
 
 PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)

@@ -7,6 +7,10 @@ PyObject *ShapeError, *DTypeError;
 
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
+    F(batch_norm_forward,                                                                                              \
+      "(x, weight, bias, running_mean, running_var, training, momentum, eps) -> (y, mean, invstd)")                    \
+    F(batch_norm_backward,                                                                                             \
+      "(dy, x, weight, mean, invstd, training, want_dx, want_parameters) -> (dx, dweight, dbias)")                     \
     F(cross_entropy_forward,                                                                                           \
       "(x, target, weight or None, ignore_index, reduction, smoothing, want_gradient) -> (loss, saved or None)")       \
     F(cross_entropy_probabilities_forward,                                                                             \

@@ -12,6 +12,12 @@
 #include "real.h"
 
 #define KERNELS(K)                                                                                                     \
+    K(batch_norm_forward,                                                                                              \
+      (const real *x, const real *gamma, const real *beta, real *running_mean, real *running_var, real *y, real *mean, \
+       real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double momentum, double eps))        \
+    K(batch_norm_backward,                                                                                             \
+      (const real *dy, const real *x, const real *gamma, const real *mean, const real *invstd, real *dx, real *dgamma, \
+       real *dbeta, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training))                                      \
     K(target_weight, (const int64_t *target, const real *w, double *sum, ptrdiff_t *first_bad, ptrdiff_t n,            \
                       ptrdiff_t C, int64_t ignore_index))                                                              \
     K(cross_entropy_forward,                                                                                           \

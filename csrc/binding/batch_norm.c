@@ -1,0 +1,161 @@
+/* batch_norm: (x, weight or None, bias or None, running_mean or None, running_var or None, training, momentum, eps) ->
+ * (y, mean, invstd), and in training the running statistics are changed in place;
+ * (dy, x, weight or None, mean, invstd, training, want_dx, want_parameters) -> (dx, dweight, dbias), None where not
+ * wanted. See csrc/kernels/batch_norm.c. */
+#include "binding.h"
+
+static const char *const NAME = "batch_norm";
+
+typedef struct {
+    ptrdiff_t outer, C, inner;
+} sizes;
+
+static sizes sizes_of(PyArrayObject *x)
+{
+    sizes s = {PyArray_DIM(x, 0), PyArray_DIM(x, 1), 1};
+    for (int i = 2; i < PyArray_NDIM(x); i++) {
+        *(is_channels_last(x) ? &s.outer : &s.inner) *= PyArray_DIM(x, i);
+    }
+    return s;
+}
+
+/* An argument of one value for each channel, or NULL for None; *failed is set with an exception. */
+static PyArrayObject *per_channel(PyObject *object, const char *name, PyArrayObject *x, int in_place, int *failed)
+{
+    if (object == Py_None || *failed) {
+        return NULL;
+    }
+    PyArrayObject *array = array_arg(object, NAME, name, PyArray_TYPE(x), 1);
+    if (array != NULL && PyArray_DIM(array, 0) != PyArray_DIM(x, 1)) {
+        PyErr_Format(ShapeError, "%s: %s should contain %zd elements not %zd: input has %zd channels", NAME, name,
+                     (ptrdiff_t)PyArray_DIM(x, 1), (ptrdiff_t)PyArray_DIM(array, 0), (ptrdiff_t)PyArray_DIM(x, 1));
+        Py_CLEAR(array);
+    }
+    if (array != NULL && in_place) {
+        Py_SETREF(array, array_arg_inplace(object, NAME, name, PyArray_TYPE(x)));
+    }
+    *failed = array == NULL;
+    return array;
+}
+
+static PyArrayObject *input_arg(PyObject *object)
+{
+    PyArrayObject *x = array_arg_dense(object, NAME, "input", ANY_REAL, ANY_NDIM);
+    if (x != NULL && PyArray_NDIM(x) < 2) {
+        char text[256];
+        PyErr_Format(ShapeError, "%s: input must have at least 2 dimensions, (N, C, ...), got shape %s", NAME,
+                     shape_text(x, text, sizeof text));
+        Py_CLEAR(x);
+    }
+    return x;
+}
+
+PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
+    PyArrayObject *y = NULL, *mean = NULL, *invstd = NULL;
+    ptrdiff_t training;
+    double momentum, eps;
+    int failed = 0;
+    if (check_nargs(NAME, nargs, 8) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
+        parse_double(args[6], NAME, "momentum", &momentum) < 0 || parse_double(args[7], NAME, "eps", &eps) < 0 ||
+        !(x = input_arg(args[0]))) {
+        goto fail;
+    }
+    running_mean = per_channel(args[3], "running_mean", x, (int)training, &failed);
+    running_var = per_channel(args[4], "running_var", x, (int)training, &failed);
+    weight = per_channel(args[1], "weight", x, 0, &failed);
+    bias = per_channel(args[2], "bias", x, 0, &failed);
+    if (failed) {
+        goto fail;
+    }
+    if ((running_mean == NULL) != (running_var == NULL) || (!training && running_mean == NULL)) {
+        PyErr_Format(PyExc_ValueError,
+                     training ? "%s: running_mean and running_var must either both be None or neither "
+                                "be None"
+                              : "%s: running_mean and running_var must be defined in evaluation mode",
+                     NAME);
+        goto fail;
+    }
+    sizes s = sizes_of(x);
+    if (!(y = array_new_like(x)) || !(mean = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS)) ||
+        !(invstd = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS))) {
+        goto fail;
+    }
+    if (PyArray_SIZE(x) > 0) { /* an empty batch has no statistics, and leaves the running ones alone */
+        PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
+        kernels_of(x)->batch_norm_forward(PyArray_DATA(x), data_or_null(weight), data_or_null(bias),
+                                          data_or_null(running_mean), data_or_null(running_var), PyArray_DATA(y),
+                                          PyArray_DATA(mean), PyArray_DATA(invstd), s.outer, s.C, s.inner,
+                                          (int)training, momentum, eps);
+        if (kernel_leave(state) < 0) {
+            goto fail;
+        }
+    }
+    Py_DECREF(x);
+    Py_XDECREF(weight);
+    Py_XDECREF(bias);
+    Py_XDECREF(running_mean);
+    Py_XDECREF(running_var);
+    return Py_BuildValue("(NNN)", y, mean, invstd);
+fail:
+    Py_XDECREF(x);
+    Py_XDECREF(weight);
+    Py_XDECREF(bias);
+    Py_XDECREF(running_mean);
+    Py_XDECREF(running_var);
+    Py_XDECREF(y);
+    Py_XDECREF(mean);
+    Py_XDECREF(invstd);
+    return NULL;
+}
+
+static PyObject *or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_NewRef(Py_None); }
+
+PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *dy = NULL, *x = NULL, *weight = NULL, *mean = NULL, *invstd = NULL;
+    PyArrayObject *dx = NULL, *dweight = NULL, *dbias = NULL;
+    ptrdiff_t training, want_dx, want_parameters;
+    int failed = 0;
+    if (check_nargs(NAME, nargs, 8) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
+        parse_size(args[6], NAME, "want_dx", 0, 1, &want_dx) < 0 ||
+        parse_size(args[7], NAME, "want_parameters", 0, 1, &want_parameters) < 0 || !(x = input_arg(args[1])) ||
+        !(dy = array_arg_like(args[0], NAME, "grad_output", x))) {
+        goto fail;
+    }
+    weight = per_channel(args[2], "weight", x, 0, &failed);
+    mean = per_channel(args[3], "mean", x, 0, &failed);
+    invstd = per_channel(args[4], "invstd", x, 0, &failed);
+    sizes s = sizes_of(x);
+    if (failed || (want_dx && !(dx = array_new_like(x))) ||
+        (want_parameters && (!(dweight = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS)) ||
+                             !(dbias = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS))))) {
+        goto fail;
+    }
+    if (PyArray_SIZE(x) > 0) {
+        PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
+        kernels_of(x)->batch_norm_backward(PyArray_DATA(dy), PyArray_DATA(x), data_or_null(weight), PyArray_DATA(mean),
+                                           PyArray_DATA(invstd), data_or_null(dx), data_or_null(dweight),
+                                           data_or_null(dbias), s.outer, s.C, s.inner, (int)training);
+        if (kernel_leave(state) < 0) {
+            goto fail;
+        }
+    }
+    Py_DECREF(dy);
+    Py_DECREF(x);
+    Py_XDECREF(weight);
+    Py_DECREF(mean);
+    Py_DECREF(invstd);
+    return Py_BuildValue("(NNN)", or_none(dx), or_none(dweight), or_none(dbias));
+fail:
+    Py_XDECREF(dy);
+    Py_XDECREF(x);
+    Py_XDECREF(weight);
+    Py_XDECREF(mean);
+    Py_XDECREF(invstd);
+    Py_XDECREF(dx);
+    Py_XDECREF(dweight);
+    Py_XDECREF(dbias);
+    return NULL;
+}
