@@ -419,32 +419,36 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     }
 }
 
-/* Adds up the slots of one block, in order, and puts the sums where the weights are. */
+/* Adds up the slots of one block, in order, and puts the sums where the weights are: some of them at a time are turned
+ * from [weight][lane] to rows of weights. */
 static void add_slots(void *context_, ptrdiff_t chunk)
 {
+    enum { SOME = 16 };
     const weight_context *x = context_;
     const correlation *c = x->c;
     ptrdiff_t group = chunk / x->blocks.count, block = chunk % x->blocks.count, first = block_channel(block);
     ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, used = at_most(lanes, c->OC - first);
     ptrdiff_t slot_step = c->G * x->blocks.vectors * VLEN;
     const real *sums = slot_sums(x, 0, group, block), *bias = slot_bias(x, 0, group, block);
-    real line[MOST_VECTORS * VLEN];
-    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
-        for (ptrdiff_t th = 0; th < c->h.taps; th++) {
-            for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
-                const real *from = sums + ((th * c->w.taps + tw) * c->IC + ic) * lanes;
-                for (ptrdiff_t v = 0; v < lanes; v += VLEN) {
-                    vec s = v_load(from + v);
-                    for (ptrdiff_t slot = 1; slot < x->slots; slot++) {
-                        s += v_load(from + v + slot * slot_step * x->taps);
-                    }
-                    v_store(line + v, s);
+    real *dw = x->dw + group * c->w_group + first * c->w_oc, lines[SOME * MOST_VECTORS * VLEN];
+    for (ptrdiff_t k = 0; k < x->taps; k += SOME) {
+        ptrdiff_t some = at_most(SOME, x->taps - k);
+        for (ptrdiff_t i = 0; i < some; i++) {
+            const real *from = sums + ((k + i) % c->w_ic_taps * c->IC + (k + i) / c->w_ic_taps) * lanes;
+            for (ptrdiff_t v = 0; v < lanes; v += VLEN) {
+                vec s = v_load(from + v);
+                for (ptrdiff_t slot = 1; slot < x->slots; slot++) {
+                    s += v_load(from + v + slot * slot_step * x->taps);
                 }
-                real *to = x->dw + group * c->w_group + first * c->w_oc + ic * c->w_ic + th * c->w_kh + tw * c->w_kw;
-                for (ptrdiff_t lane = 0; lane < used; lane++) {
-                    to[lane * c->w_oc] = line[lane];
-                }
+                v_store(lines + i * lanes + v, s);
             }
+        }
+        if (some >= 4) {
+            FN(pack_turned)(lines, lanes, some, used, dw + k, c->w_oc);
+            continue;
+        }
+        for (ptrdiff_t i = 0; i < some * used; i++) {
+            dw[i / some * c->w_oc + k + i % some] = lines[i % some * lanes + i / some];
         }
     }
     for (ptrdiff_t lane = 0; x->db != NULL && lane < used; lane++) {
