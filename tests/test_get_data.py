@@ -202,7 +202,8 @@ def test_on_the_command_line(tmp_path):
 
 
 def test_importing_asks_nothing_of_the_network():
-    code = "import socket\ndef no(*a, **k): raise SystemExit('network')\nsocket.socket.connect = no\nsocket.getaddrinfo = no\n"
+    code = "import socket\ndef no(*a, **k): raise SystemExit('network')\n"
+    code += "socket.socket.connect = no\nsocket.getaddrinfo = no\n"
     code += "import get_data, cnn, cnn.vision, cnn.utils.data"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
