@@ -57,6 +57,14 @@ static inline ptrdiff_t chunks_of(ptrdiff_t n, ptrdiff_t grain)
     return chunks < 1 ? 1 : chunks > 256 ? 256 : chunks;
 }
 
+/* Number of chunks for n items of `operations` multiply-adds each, without an upper limit: a chunk lasts about a
+ * millisecond in plain code, so that Ctrl-C is answered at once. For kernels that need no slot per chunk. */
+static inline ptrdiff_t chunks_of_work(ptrdiff_t n, ptrdiff_t operations)
+{
+    ptrdiff_t grain = (1 << 20) / (operations + 1) + 1;
+    return n < 1 ? 1 : n / grain + (n % grain != 0);
+}
+
 /* Items begin..end-1 of n belong to this chunk. The sizes of any two chunks differ by one at most. */
 static inline void chunk_bounds(ptrdiff_t n, ptrdiff_t chunks, ptrdiff_t chunk, ptrdiff_t *begin, ptrdiff_t *end)
 {

@@ -20,9 +20,6 @@
 #include "kernels.h"
 #include "window.h"
 
-/* About a millisecond: long enough to be worth a chunk, short enough for Ctrl-C to be answered at once. */
-enum { OPERATIONS_PER_CHUNK = 1 << 20 };
-
 typedef struct {
     const conv2d_shape *s;
     const real *x, *w, *b, *dy;
@@ -41,13 +38,6 @@ static tap tap_at(const conv2d_shape *s, ptrdiff_t kh, ptrdiff_t kw)
     window_range(s->H, s->OH, s->SH, t.ih, &t.oh0, &t.oh1);
     window_range(s->W, s->OW, s->SW, t.iw, &t.ow0, &t.ow1);
     return t;
-}
-
-/* Chunks for `items` pieces of work of the same size, `operations` multiplications each. */
-static ptrdiff_t chunks_for(ptrdiff_t items, ptrdiff_t operations)
-{
-    ptrdiff_t grain = OPERATIONS_PER_CHUNK / (operations + 1) + 1;
-    return (items + grain - 1) / grain;
 }
 
 static const real *weight_at(const conv2d_shape *s, const real *w, ptrdiff_t oc, ptrdiff_t ic)
@@ -108,7 +98,7 @@ void FN(conv2d_plain_forward)(const conv2d_shape *s, const real *x, const real *
 {
     ptrdiff_t items = s->N * s->OC;
     context c = {.s = s, .x = x, .w = w, .b = b, .y = y, .items = items};
-    c.chunks = chunks_for(items, s->C / s->G * s->KH * s->KW * s->OH * s->OW);
+    c.chunks = chunks_of_work(items, s->C / s->G * s->KH * s->KW * s->OH * s->OW);
     parallel_for(c.chunks, forward_chunk, &c);
 }
 
@@ -143,7 +133,7 @@ void FN(conv2d_plain_backward_input)(const conv2d_shape *s, const real *dy, cons
 {
     ptrdiff_t items = s->N * s->C;
     context c = {.s = s, .dy = dy, .w = w, .dx = dx, .items = items};
-    c.chunks = chunks_for(items, s->OC / s->G * s->KH * s->KW * s->OH * s->OW);
+    c.chunks = chunks_of_work(items, s->OC / s->G * s->KH * s->KW * s->OH * s->OW);
     parallel_for(c.chunks, backward_input_chunk, &c);
 }
 
@@ -201,6 +191,6 @@ void FN(conv2d_plain_backward_weight)(const conv2d_shape *s, const real *x, cons
 {
     ptrdiff_t items = s->OC * (s->C / s->G) * s->KH * s->KW;
     context c = {.s = s, .x = x, .dy = dy, .dw = dw, .db = db, .items = items};
-    c.chunks = chunks_for(items, s->N * s->OH * s->OW);
+    c.chunks = chunks_of_work(items, s->N * s->OH * s->OW);
     parallel_for(c.chunks, backward_weight_chunk, &c);
 }

@@ -13,18 +13,11 @@
 #include "../threads.h"
 #include "kernels.h"
 
-enum { GRAIN = 1 << 18 }; /* multiply-adds in a chunk */
-
 typedef struct {
     const real *x, *w, *b, *dy;
     real *y, *dx, *dw, *db;
     ptrdiff_t N, C, OC, chunks;
 } linear_context;
-
-static ptrdiff_t chunks_for(ptrdiff_t rows, ptrdiff_t row_size, ptrdiff_t sum_length)
-{
-    return chunks_of(rows, GRAIN / (row_size * sum_length + 1) + 1);
-}
 
 static void forward_chunk(void *context, ptrdiff_t chunk)
 {
@@ -47,7 +40,7 @@ static void forward_chunk(void *context, ptrdiff_t chunk)
 
 void FN(linear_forward)(const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
-    linear_context p = {.x = x, .w = w, .b = b, .y = y, .N = N, .C = C, .OC = OC, .chunks = chunks_for(N, OC, C)};
+    linear_context p = {.x = x, .w = w, .b = b, .y = y, .N = N, .C = C, .OC = OC, .chunks = chunks_of_work(N, OC * C)};
     parallel_for(p.chunks, forward_chunk, &p);
 }
 
@@ -73,7 +66,7 @@ static void backward_input_chunk(void *context, ptrdiff_t chunk)
 
 void FN(linear_backward_input)(const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
-    linear_context p = {.dy = dy, .w = w, .dx = dx, .N = N, .C = C, .OC = OC, .chunks = chunks_for(N, C, OC)};
+    linear_context p = {.dy = dy, .w = w, .dx = dx, .N = N, .C = C, .OC = OC, .chunks = chunks_of_work(N, OC * C)};
     parallel_for(p.chunks, backward_input_chunk, &p);
 }
 
@@ -104,6 +97,7 @@ static void backward_weight_chunk(void *context, ptrdiff_t chunk)
 void FN(linear_backward_weight)(const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C,
                                 ptrdiff_t OC)
 {
-    linear_context p = {.x = x, .dy = dy, .dw = dw, .db = db, .N = N, .C = C, .OC = OC, .chunks = chunks_for(OC, C, N)};
+    linear_context p = {
+        .x = x, .dy = dy, .dw = dw, .db = db, .N = N, .C = C, .OC = OC, .chunks = chunks_of_work(OC, C * N)};
     parallel_for(p.chunks, backward_weight_chunk, &p);
 }
