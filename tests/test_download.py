@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -156,6 +157,20 @@ def test_nobody_there(tmp_path, site):
     message = failure(remote(site, urls=(closed, "no address", "http://name.invalid/x")), tmp_path)
     assert "refused" in message
     assert "not a usable address" in message
+
+
+def test_without_any_name_server_only_one_mirror_is_asked(tmp_path, site, monkeypatch):
+    asked = []
+
+    def no_names(host, *rest, **options):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_names)
+    what = remote(site, urls=("http://a.example/x", "http://b.example/x"))
+    assert "Temporary failure in name resolution" in failure(what, tmp_path / "new")
+    assert asked == ["a.example"]
+    assert not (tmp_path / "new").exists()
 
 
 def test_offline_does_not_touch_the_network(site, tmp_path):

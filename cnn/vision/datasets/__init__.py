@@ -23,3 +23,8 @@ __all__ = [
     "Shapes",
     "VisionDataset",
 ]
+
+
+def __getattr__(name):
+    known = ", ".join(name for name in __all__ if not name.endswith("Error"))
+    raise AttributeError(f"cnn.vision.datasets has no {name!r}; it has {known}")

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import ssl
 import sys
 import time
@@ -30,11 +31,12 @@ class DownloadError(RuntimeError):
 
 
 class _MirrorError(Exception):
-    """This mirror failed; the next one may not. `permanent`: asking it again is useless."""
+    """This mirror failed; the next may not. `permanent`: asking it again is useless; `all_alike`: so are the others."""
 
-    def __init__(self, reason, permanent=False):
+    def __init__(self, reason, permanent=False, all_alike=False):
         super().__init__(reason)
         self.permanent = permanent
+        self.all_alike = all_alike
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class RemoteFile:
 class Patience:
     """When a mirror counts as stalled or slow, in seconds and bytes a second."""
 
-    stall: float = 8.0  # no answer, or not one byte, for so long
+    stall: float = 6.0  # no answer, or not one byte, for so long
     window: float = 20.0  # the rate is looked at over such a window
     rate: float = 200e3  # below this, another mirror is tried first
     rounds: int = 5  # how often the list of mirrors is gone through, while each round brings something
@@ -86,6 +88,7 @@ def download(remote, folder, *, offline=False, say=say_on_stderr, patience=Patie
             f"{remote.name} is not in {folder}, and the network may not be used (offline)\n" + by_hand(remote, folder)
         )
     part = folder / (remote.name + ".part")
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(part, path, say) as file:
@@ -99,6 +102,10 @@ def download(remote, folder, *, offline=False, say=say_on_stderr, patience=Patie
             return path
     except OSError as error:
         raise DownloadError(f"cannot write {error.filename or part}: {error.strerror or error}") from error
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # nothing came into it
 
 
 def by_hand(remote, folder):
@@ -193,6 +200,9 @@ def _fetch_from_any_mirror(remote, folder, file, say, patience):
             except _MirrorError as error:
                 failures.append(f"  {url}: {error}")
                 say(f"{urllib.parse.urlsplit(url).netloc or url}: {error}")
+                if error.all_alike:
+                    mirrors.clear()
+                    break
                 if error.permanent:
                     mirrors.remove(url)
         if not mirrors or _size(file) <= before:
@@ -243,7 +253,9 @@ def _request(url, have, patience):
             return _request(url, 0, patience)
         raise _MirrorError(f"HTTP {error.code} {error.reason}", permanent=error.code in (401, 403, 404, 410)) from error
     except urllib.error.URLError as error:
-        raise _MirrorError(_why(error.reason)) from error
+        # No name server answers: each further name would cost its whole patience again.
+        no_names = isinstance(error.reason, socket.gaierror) and error.reason.errno == socket.EAI_AGAIN
+        raise _MirrorError(_why(error.reason), all_alike=no_names) from error
     except (OSError, http.client.HTTPException) as error:
         raise _MirrorError(_why(error)) from error
     except ValueError as error:
