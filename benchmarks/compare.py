@@ -60,6 +60,7 @@ class Side:
 
     def result(self):
         times = {"best": min(self.times), "median": statistics.median(self.times), "steps": len(self.times)}
+        times["p90"] = sorted(self.times)[int(0.9 * len(self.times))]
         return times | self.ask("stats")
 
     def close(self):
@@ -68,7 +69,7 @@ class Side:
 
 
 def compare(jobs, args):
-    """jobs: {name: job}. Returns {name: {best, median, steps, peak_mb, faults}}; times in milliseconds."""
+    """jobs: {name: job}. Returns {name: {best, median, p90, steps, peak_mb, faults}}; times in milliseconds."""
     sides = []
     try:
         for name, job in jobs.items():
