@@ -207,8 +207,6 @@ def _arrays(result):
 
 def check_threads(f, threads=(1, 2, 3, 4, 7)):
     """f() returns arrays or Tensors; the same bits for every number of threads."""
-    if not hasattr(cnn, "get_num_threads"):
-        pytest.skip("cnn.set_num_threads does not exist yet")
     before = cnn.get_num_threads()
     try:
         results = []

@@ -44,6 +44,7 @@ from .pad import (
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter
 from .pixel_shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from .prelu import PReLU
 from .relu import ReLU
 from .selu import SELU
 from .sigmoid import Sigmoid

@@ -25,6 +25,7 @@ from .normalize import cosine_similarity, normalize
 from .one_hot import one_hot
 from .pad import pad
 from .pixel_shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from .prelu import prelu
 from .relu import relu, relu_
 from .selu import selu, selu_
 from .sigmoid import sigmoid

@@ -104,7 +104,9 @@ PyObject *ShapeError, *DTypeError;
     F(gelu_tanh_forward, "(x) -> y")                                                                                   \
     F(gelu_tanh_backward, "(dy, x) -> dx")                                                                             \
     F(dropout, "(x, mask, p) -> y")                                                                                    \
-    F(feature_dropout, "(x, mask of the first two dimensions, p) -> y")
+    F(feature_dropout, "(x, mask of the first two dimensions, p) -> y")                                                \
+    F(prelu_forward, "(x, weight) -> y")                                                                               \
+    F(prelu_backward, "(dy, x, weight) -> (dx, dweight)")
 
 #define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
 FUNCTIONS(F)

@@ -128,7 +128,10 @@
     K(hardswish_forward, (const real *x, real *y, ptrdiff_t n))                                                        \
     K(hardswish_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                      \
     K(hardsigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                      \
-    K(hardsigmoid_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))
+    K(hardsigmoid_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                    \
+    K(prelu_forward, (const real *x, const real *w, real *y, ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size))      \
+    K(prelu_backward, (const real *dy, const real *x, const real *w, real *dx, real *dw, ptrdiff_t rows,               \
+                       ptrdiff_t channels, ptrdiff_t size))
 
 struct kernels {
 #define K(name, arguments) void(*name) arguments;
