@@ -27,7 +27,7 @@ static void backward(const pointwise *c, ptrdiff_t begin, ptrdiff_t end)
 {
     const real low = (real)c->scalar[0], high = (real)c->scalar[1];
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real y = c->b[i], above = y <= low ? 0 : c->a[i];
+        const real y = c->b[i], dy = c->a[i], above = y <= low ? 0 : dy;
         c->out[i] = y >= high ? 0 : above;
     }
 }

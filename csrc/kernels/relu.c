@@ -40,7 +40,8 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
     ptrdiff_t begin, end;
     chunk_bounds(c->n, c->chunks, chunk, &begin, &end);
     for (ptrdiff_t i = begin; i < end; i++) {
-        c->out[i] = c->in[i] <= 0 ? 0 : c->dy[i];
+        real dy = c->dy[i]; /* read in any case: with a branch around it the loop would not be vectorised */
+        c->out[i] = c->in[i] <= 0 ? 0 : dy;
     }
 }
 
