@@ -598,6 +598,36 @@ def test_ctrl_c_while_waiting_for_workers():
 # ---- the rest of the loader -----------------------------------------------------------------------------------------
 
 
+class Locked:
+    """It refuses to be copied."""
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        return i
+
+    def __copy__(self):
+        raise RuntimeError("no copies")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_thing_with_a_length_and_items_is_a_data_set(workers):
+    for data in (list(range(5)), np.arange(5), cnn.arange(5), range(5), Locked(), dict(enumerate(range(5)))):
+        assert [int(i) for batch in DataLoader(data, 2, num_workers=workers) for i in batch] == list(range(5))
+
+
+@pytest.mark.parametrize("indices", [[3, 1], np.array([3, 1]), (3, 1), range(3, 0, -2), iter([3, 1])])
+def test_samplers_of_many_kinds(indices):
+    (batch,) = DataLoader(TensorDataset(cnn.arange(5)), 2, sampler=indices)
+    assert batch[0].tolist() == [3, 1]
+
+
+def test_a_tensor_as_sampler():
+    (batch,) = DataLoader(TensorDataset(cnn.arange(5)), 2, sampler=cnn.tensor([3, 1]))
+    assert batch[0].tolist() == [3, 1]
+
+
 def test_small_things_scripts_rely_on():
     data = Squares()
     loader = DataLoader(

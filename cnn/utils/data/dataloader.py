@@ -13,7 +13,10 @@ import warnings
 import weakref
 from typing import Generic, TypeVar
 
+import numpy as np
+
 import cnn
+from cnn.tensor import Tensor
 from cnn.utils.data.collate import default_collate, default_convert
 from cnn.utils.data.dataset import IterableDataset, batch_of, samples_of
 from cnn.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, random_seed
@@ -279,7 +282,7 @@ class _Workers(_Iterator):
         # The threads hold the queues, never this iterator: when it is dropped, they are told to end.
         self._finalizer = weakref.finalize(self, _tell, self.tasks, _STOP)
         for k, tasks in enumerate(self.tasks):
-            info = WorkerInfo(k, loader.num_workers, self.base_seed + k, copy.copy(loader.dataset))
+            info = WorkerInfo(k, loader.num_workers, self.base_seed + k, _own(loader.dataset))
             arguments = (info, loader.worker_init_fn, loader._fetcher(), tasks, self.results)
             threading.Thread(target=_work, args=arguments, name=f"cnn DataLoader {k}", daemon=True).start()
         self._begin()
@@ -328,6 +331,14 @@ class _Workers(_Iterator):
                 raise value
             return value
         raise StopIteration
+
+
+def _own(dataset):
+    """A worker's shallow copy: an attribute it sets, such as an open file, is its own; the data are shared."""
+    if hasattr(dataset, "__dict__") and not isinstance(dataset, (Tensor, np.ndarray)):
+        with contextlib.suppress(Exception):  # what cannot be copied is shared
+            return copy.copy(dataset)
+    return dataset
 
 
 _NOTHING = object()
