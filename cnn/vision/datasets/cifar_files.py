@@ -226,8 +226,8 @@ def warn_once(line):
 def read(source, train, say=warn_once):
     """Read one half of the data set; `say` is told, in one line each, what is unusual about this copy."""
     layout = source.layout
-    if source.packed:
-        _compare_with_public(source, say)
+    if source.packed and (difference := _difference_from_public(source)):
+        say(difference)
     wanted = layout.train if train else layout.test
     store = np.empty((len(wanted) * layout.images, PIXELS), np.uint8)  # pages are taken as they are filled
     labels = {}
@@ -255,14 +255,16 @@ def read(source, train, say=warn_once):
     return Images(store[:n].reshape(n, 3, 32, 32), [label for name in wanted for label in labels[name]], classes)
 
 
-def _compare_with_public(source, say):
+def _difference_from_public(source):
+    """The line that says so, if the archive is not the public one."""
     public = source.layout.archive
     kind, _, expected = public.checksum.partition(":")
     size = source.path.stat().st_size
     if size != public.size:
-        say(f"{source.path}: not the public archive ({size:,} bytes, that has {public.size:,}); going on with it")
-    elif checksum(source.path, kind) != expected:
-        say(f"{source.path}: its {kind} is not the public archive's; going on with it")
+        return f"{source.path}: not the public archive ({size:,} bytes, that has {public.size:,}); going on with it"
+    if checksum(source.path, kind) != expected:
+        return f"{source.path}: its {kind} is not the public archive's; going on with it"
+    return None
 
 
 def _unpacked_files(source, names):
