@@ -23,8 +23,8 @@ void FN(hardsigmoid_forward)(const real *x, real *y, ptrdiff_t n)
 static void backward(const pointwise *c, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real y = c->b[i], dx = c->a[i] / 6, above = y <= 0 ? 0 : dx;
-        c->out[i] = y >= 1 ? 0 : above;
+        const real y = c->b[i], dx = c->a[i] / 6, above = y > 0 ? dx : 0;
+        c->out[i] = y < 1 ? above : 0;
     }
 }
 
