@@ -63,7 +63,7 @@ class SGD(Optimizer):
 
     def _step_group(self, group):
         with_momentum = group["momentum"] != 0
-        later, first = [], []
+        later, first, started = [], [], []
         for p in group["params"]:
             if p._grad is None:
                 continue
@@ -74,8 +74,9 @@ class SGD(Optimizer):
             state = self.state[p]
             velocity = state.get("momentum_buffer")
             if velocity is None:
-                velocity = state["momentum_buffer"] = Tensor._wrap(np.empty_like(p._a))
+                velocity = Tensor._wrap(np.empty_like(p._a))
                 first.append((p._a, p._grad._a, velocity._a))
+                started.append((state, velocity))
             else:
                 later.append((p._a, p._grad._a, velocity._a))
         names = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
@@ -83,3 +84,5 @@ class SGD(Optimizer):
         for rows in (later, first):
             for parameters, gradients, *velocities in columns_by_type(rows):
                 _cnn.sgd(parameters, gradients, *(velocities or [None]), *options, rows is first)
+        for state, velocity in started:  # only now do they hold something
+            state["momentum_buffer"] = velocity
