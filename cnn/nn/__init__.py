@@ -4,8 +4,10 @@ from . import functional, init, parameter, utils
 from .adaptive_avg_pool2d import AdaptiveAvgPool2d
 from .adaptive_max_pool2d import AdaptiveMaxPool2d
 from .avg_pool2d import AvgPool2d
-from .celu import CELU
 from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .binary_cross_entropy import BCELoss
+from .binary_cross_entropy_with_logits import BCEWithLogitsLoss
+from .celu import CELU
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv2d import Conv2d
 from .cross_entropy import CrossEntropyLoss
@@ -16,15 +18,19 @@ from .gelu import GELU
 from .hardsigmoid import Hardsigmoid
 from .hardswish import Hardswish
 from .hardtanh import Hardtanh, ReLU6
+from .huber_loss import HuberLoss
 from .identity import Identity
 from .interpolate import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 from .leaky_relu import LeakyReLU
+from .kl_div import KLDivLoss
+from .l1_loss import L1Loss
 from .linear import Linear
 from .log_softmax import LogSoftmax
 from .logsigmoid import LogSigmoid
 from .max_pool1d import MaxPool1d
 from .max_pool2d import MaxPool2d
 from .module import Module
+from .mse_loss import MSELoss
 from .nll_loss import NLLLoss
 from .normalize import CosineSimilarity
 from .pad import (
@@ -49,6 +55,7 @@ from .relu import ReLU
 from .selu import SELU
 from .sigmoid import Sigmoid
 from .silu import SiLU
+from .smooth_l1_loss import SmoothL1Loss
 from .softmax import Softmax, Softmax2d
 from .softplus import Softplus
 from .tanh import Tanh

@@ -4,6 +4,8 @@ from .adaptive_avg_pool2d import adaptive_avg_pool2d
 from .adaptive_max_pool2d import adaptive_max_pool2d, adaptive_max_pool2d_with_indices
 from .avg_pool2d import avg_pool2d
 from .batch_norm import batch_norm
+from .binary_cross_entropy import binary_cross_entropy
+from .binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
 from .celu import celu, celu_
 from .conv2d import conv2d
 from .cross_entropy import cross_entropy
@@ -13,13 +15,17 @@ from .gelu import gelu
 from .hardsigmoid import hardsigmoid
 from .hardswish import hardswish
 from .hardtanh import hardtanh, hardtanh_, relu6
+from .huber_loss import huber_loss
 from .interpolate import interpolate, upsample
+from .kl_div import kl_div
+from .l1_loss import l1_loss
 from .leaky_relu import leaky_relu, leaky_relu_
 from .linear import linear
 from .log_softmax import log_softmax
 from .logsigmoid import logsigmoid
 from .max_pool1d import max_pool1d, max_pool1d_with_indices
 from .max_pool2d import max_pool2d, max_pool2d_with_indices
+from .mse_loss import mse_loss
 from .nll_loss import nll_loss
 from .normalize import cosine_similarity, normalize
 from .one_hot import one_hot
@@ -30,6 +36,7 @@ from .relu import relu, relu_
 from .selu import selu, selu_
 from .sigmoid import sigmoid
 from .silu import silu
+from .smooth_l1_loss import smooth_l1_loss
 from .softmax import softmax
 from .softplus import softplus
 from .tanh import tanh

@@ -7,6 +7,24 @@ PyObject *ShapeError, *DTypeError;
 
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
+    F(mse_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                             \
+    F(mse_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                          \
+    F(l1_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                              \
+    F(l1_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                           \
+    F(smooth_l1_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                       \
+    F(smooth_l1_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                    \
+    F(huber_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                           \
+    F(huber_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                        \
+    F(binary_cross_entropy_forward, "(x, target, each or None, p, reduction) -> loss")                                 \
+    F(binary_cross_entropy_backward, "(dy, x, target, each or None, p, reduction) -> dx")                              \
+    F(binary_cross_entropy_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")                       \
+    F(binary_cross_entropy_with_logits_forward, "(x, target, each or None, p, reduction) -> loss")                     \
+    F(binary_cross_entropy_with_logits_backward, "(dy, x, target, each or None, p, reduction) -> dx")                  \
+    F(binary_cross_entropy_with_logits_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")           \
+    F(kl_div_forward, "(x, target, each or None, p, reduction) -> loss")                                               \
+    F(kl_div_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                            \
+    F(kl_div_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")                                     \
+    F(outside_unit, "(x) -> how many values are not in [0, 1]")                                                        \
     F(batch_norm_forward,                                                                                              \
       "(x, weight, bias, running_mean, running_var, training, momentum, eps) -> (y, mean, invstd)")                    \
     F(batch_norm_backward,                                                                                             \

@@ -11,7 +11,31 @@
 #include "pool2d.h"
 #include "real.h"
 
+/* The losses of pair_loss.h all take the same arguments. */
+#define PAIR_LOSS (const real *x, const real *t, const real *each, double p, real *losses, double *total, ptrdiff_t n)
+#define PAIR_SLOPE                                                                                          \
+    (const real *dy, ptrdiff_t dy_step, const real *x, const real *t, const real *each, double p, real *dx, \
+     ptrdiff_t n, double scale)
+
 #define KERNELS(K)                                                                                                     \
+    K(mse_loss_forward, PAIR_LOSS)                                                                                     \
+    K(mse_loss_backward, PAIR_SLOPE)                                                                                   \
+    K(l1_loss_forward, PAIR_LOSS)                                                                                      \
+    K(l1_loss_backward, PAIR_SLOPE)                                                                                    \
+    K(smooth_l1_loss_forward, PAIR_LOSS)                                                                               \
+    K(smooth_l1_loss_backward, PAIR_SLOPE)                                                                             \
+    K(huber_loss_forward, PAIR_LOSS)                                                                                   \
+    K(huber_loss_backward, PAIR_SLOPE)                                                                                 \
+    K(binary_cross_entropy_forward, PAIR_LOSS)                                                                         \
+    K(binary_cross_entropy_backward, PAIR_SLOPE)                                                                       \
+    K(binary_cross_entropy_backward_target, PAIR_SLOPE)                                                                \
+    K(binary_cross_entropy_with_logits_forward, PAIR_LOSS)                                                             \
+    K(binary_cross_entropy_with_logits_backward, PAIR_SLOPE)                                                           \
+    K(binary_cross_entropy_with_logits_backward_target, PAIR_SLOPE)                                                    \
+    K(kl_div_forward, PAIR_LOSS)                                                                                       \
+    K(kl_div_backward, PAIR_SLOPE)                                                                                     \
+    K(kl_div_backward_target, PAIR_SLOPE)                                                                              \
+    K(outside_unit, (const real *x, ptrdiff_t *outside, ptrdiff_t n))                                                  \
     K(batch_norm_forward,                                                                                              \
       (const real *x, const real *gamma, const real *beta, real *running_mean, real *running_var, real *y, real *mean, \
        real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double momentum, double eps))        \

@@ -1,0 +1,36 @@
+/* mse_loss: the squared difference.
+ *
+ *   forward    loss = (x - t)^2
+ *   backward   dloss/dx = 2 (x - t) = -dloss/dt
+ *
+ * Element by element; see pair_loss.h for the arguments.
+ */
+#include "pair_loss.h"
+
+static inline real loss(real x, real t, real p)
+{
+    (void)p;
+    return (x - t) * (x - t);
+}
+
+static void forward_chunk(void *context, ptrdiff_t chunk) { pair_loss_chunk(context, chunk, loss); }
+
+void FN(mse_loss_forward)(const real *x, const real *t, const real *each, double p, real *losses, double *total,
+                          ptrdiff_t n)
+{
+    *total = pair_loss_run(forward_chunk, x, t, each, p, losses, n);
+}
+
+static inline real slope(real x, real t, real p)
+{
+    (void)p;
+    return 2 * (x - t);
+}
+
+static void backward_chunk(void *context, ptrdiff_t chunk) { pair_slope_chunk(context, chunk, slope); }
+
+void FN(mse_loss_backward)(const real *dy, ptrdiff_t dy_step, const real *x, const real *t, const real *each, double p,
+                           real *dx, ptrdiff_t n, double scale)
+{
+    pair_slope_run(backward_chunk, dy, dy_step, x, t, each, p, dx, n, scale);
+}
