@@ -23,13 +23,8 @@ void FN(hardsigmoid_forward)(const real *x, real *y, ptrdiff_t n)
 static void backward(const pointwise *c, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t i = begin; i < end; i++) {
-<<<<<<< HEAD
         const real y = c->b[i], dx = c->a[i] / 6, above = y > 0 ? dx : 0;
         c->out[i] = y < 1 ? above : 0;
-=======
-        const real y = c->b[i], dx = c->a[i] / 6, below = y < 1 ? dx : 0; /* NaN stops dy, as in torch */
-        c->out[i] = y > 0 ? below : 0;
->>>>>>> 9483a4b (hardsigmoid: NaN stops the gradient, as in torch)
     }
 }
 
