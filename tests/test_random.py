@@ -534,3 +534,23 @@ def test_ctrl_c_in_a_long_fill():
     assert time.perf_counter() - sent[0] < 0.3
     timer.join()
     assert cnn.rand(3).shape == (3,)
+
+
+def test_a_signal_handler_that_draws_from_the_busy_generator():
+    """The stream is in the middle of a step: an error says so, and it is the handler's."""
+    raised = []
+
+    def handler(number, frame):
+        try:
+            cnn.rand(3)
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        cnn.default_generator._exponential(np.empty(20_000_000, np.float32), 1.0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert raised == ["this Generator is at work in the code that the signal interrupted"]
+    assert cnn.rand(3).shape == (3,)
