@@ -1,6 +1,6 @@
 """Image transforms with torchvision's names, for Pillow images, tensors and batches of tensors."""
 
-from cnn.vision.transforms import functional, v2
+from cnn.vision.transforms import functional
 from cnn.vision.transforms.autoaugment import AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
 from cnn.vision.transforms.color import (
     ColorJitter,
@@ -73,5 +73,8 @@ __all__ = [
     "ToTensor",
     "TrivialAugmentWide",
     "functional",
-    "v2",
 ]
+
+from cnn.vision.transforms import v2  # it takes over the names above
+
+__all__ += ["v2"]

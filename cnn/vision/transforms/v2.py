@@ -7,85 +7,12 @@ import numpy as np
 
 from cnn import types
 from cnn.tensor import Tensor
+from cnn.vision import transforms
+from cnn.vision.transforms import *  # noqa: F403
 from cnn.vision.transforms import functional
-from cnn.vision.transforms.autoaugment import AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
 from cnn.vision.transforms.base import Transform
-from cnn.vision.transforms.color import (
-    ColorJitter,
-    GaussianBlur,
-    Grayscale,
-    RandomAdjustSharpness,
-    RandomAutocontrast,
-    RandomEqualize,
-    RandomGrayscale,
-    RandomInvert,
-    RandomPosterize,
-    RandomSolarize,
-)
-from cnn.vision.transforms.compose import Compose, Lambda, RandomApply, RandomChoice, RandomOrder
-from cnn.vision.transforms.convert import ConvertImageDtype, Normalize, PILToTensor, ToPILImage, ToTensor
-from cnn.vision.transforms.erasing import RandomErasing
-from cnn.vision.transforms.geometry import (
-    CenterCrop,
-    FiveCrop,
-    Pad,
-    RandomAffine,
-    RandomCrop,
-    RandomHorizontalFlip,
-    RandomPerspective,
-    RandomResizedCrop,
-    RandomRotation,
-    RandomVerticalFlip,
-    Resize,
-    TenCrop,
-)
-from cnn.vision.transforms.image import InterpolationMode
 
-__all__ = [
-    "AutoAugment",
-    "AutoAugmentPolicy",
-    "CenterCrop",
-    "ColorJitter",
-    "Compose",
-    "ConvertImageDtype",
-    "FiveCrop",
-    "GaussianBlur",
-    "Grayscale",
-    "Identity",
-    "InterpolationMode",
-    "Lambda",
-    "Normalize",
-    "PILToTensor",
-    "Pad",
-    "RandAugment",
-    "RandomAdjustSharpness",
-    "RandomAffine",
-    "RandomApply",
-    "RandomAutocontrast",
-    "RandomChoice",
-    "RandomCrop",
-    "RandomEqualize",
-    "RandomErasing",
-    "RandomGrayscale",
-    "RandomHorizontalFlip",
-    "RandomInvert",
-    "RandomOrder",
-    "RandomPerspective",
-    "RandomPosterize",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "RandomSolarize",
-    "RandomVerticalFlip",
-    "Resize",
-    "TenCrop",
-    "ToDtype",
-    "ToImage",
-    "ToPILImage",
-    "ToTensor",
-    "Transform",
-    "TrivialAugmentWide",
-    "functional",
-]
+__all__ = [*transforms.__all__, "Identity", "ToDtype", "ToImage", "Transform"]
 
 
 class ToImage(Transform):
