@@ -66,6 +66,15 @@ static void outputs_1(const line *l, ptrdiff_t q, ptrdiff_t w_begin, ptrdiff_t w
     v_store(l->out + q * l->out_step, l->relu ? v_relu(s) : s);
 }
 
+static void store_4(const line *l, ptrdiff_t q, vec a, vec b, vec c, vec d)
+{
+    real *out = l->out + q * l->out_step;
+    v_store(out, l->relu ? v_relu(a) : a);
+    v_store(out + l->out_step, l->relu ? v_relu(b) : b);
+    v_store(out + 2 * l->out_step, l->relu ? v_relu(c) : c);
+    v_store(out + 3 * l->out_step, l->relu ? v_relu(d) : d);
+}
+
 static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
 {
     vec a = v_load(l->bias), b = a, c = a, d = a;
@@ -79,21 +88,101 @@ static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
             d = v_fma(v_load(x + 3 * l->step), weight, d);
         }
     }
-    real *out = l->out + q * l->out_step;
-    v_store(out, l->relu ? v_relu(a) : a);
-    v_store(out + l->out_step, l->relu ? v_relu(b) : b);
-    v_store(out + 2 * l->out_step, l->relu ? v_relu(c) : c);
-    v_store(out + 3 * l->out_step, l->relu ? v_relu(d) : d);
+    store_4(l, q, a, b, c, d);
+}
+
+/* Four outputs of three taps that are neighbours, with step 1 or 2: an input that several outputs see is loaded once.
+ * The first tap of the first output, or the last one of the last, may lie outside of the image: they are skipped. */
+#define MULTIPLY_ADD(sum, x, w) sum = v_fma(x, w, sum)
+
+static void outputs_4_step_1(const line *l, ptrdiff_t q, int skip_first, int skip_last)
+{
+    vec a = v_load(l->bias), b = a, c = a, d = a;
+    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
+        vec w0 = v_load(w), w1 = v_load(w + l->w_tap), w2 = v_load(w + 2 * l->w_tap), now;
+        if (!skip_first) {
+            MULTIPLY_ADD(a, v_load(x), w0);
+        }
+        now = v_load(x + l->pixel);
+        MULTIPLY_ADD(a, now, w1);
+        MULTIPLY_ADD(b, now, w0);
+        now = v_load(x + 2 * l->pixel);
+        MULTIPLY_ADD(a, now, w2);
+        MULTIPLY_ADD(b, now, w1);
+        MULTIPLY_ADD(c, now, w0);
+        now = v_load(x + 3 * l->pixel);
+        MULTIPLY_ADD(b, now, w2);
+        MULTIPLY_ADD(c, now, w1);
+        MULTIPLY_ADD(d, now, w0);
+        now = v_load(x + 4 * l->pixel);
+        MULTIPLY_ADD(c, now, w2);
+        MULTIPLY_ADD(d, now, w1);
+        if (!skip_last) {
+            MULTIPLY_ADD(d, v_load(x + 5 * l->pixel), w2);
+        }
+    }
+    store_4(l, q, a, b, c, d);
+}
+
+static void outputs_4_step_2(const line *l, ptrdiff_t q, int skip_first, int skip_last)
+{
+    vec a = v_load(l->bias), b = a, c = a, d = a;
+    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
+        vec w0 = v_load(w), w1 = v_load(w + l->w_tap), w2 = v_load(w + 2 * l->w_tap), now;
+        if (!skip_first) {
+            MULTIPLY_ADD(a, v_load(x), w0);
+        }
+        MULTIPLY_ADD(a, v_load(x + l->pixel), w1);
+        now = v_load(x + 2 * l->pixel);
+        MULTIPLY_ADD(a, now, w2);
+        MULTIPLY_ADD(b, now, w0);
+        MULTIPLY_ADD(b, v_load(x + 3 * l->pixel), w1);
+        now = v_load(x + 4 * l->pixel);
+        MULTIPLY_ADD(b, now, w2);
+        MULTIPLY_ADD(c, now, w0);
+        MULTIPLY_ADD(c, v_load(x + 5 * l->pixel), w1);
+        now = v_load(x + 6 * l->pixel);
+        MULTIPLY_ADD(c, now, w2);
+        MULTIPLY_ADD(d, now, w0);
+        MULTIPLY_ADD(d, v_load(x + 7 * l->pixel), w1);
+        if (!skip_last) {
+            MULTIPLY_ADD(d, v_load(x + 8 * l->pixel), w2);
+        }
+    }
+    store_4(l, q, a, b, c, d);
+}
+
+/* The last four overlap those before where 4 does not divide the row. */
+static void output_row_of_three(const line *l, axis w)
+{
+    int outside = axis_first(w, w.out - 1) + 2 >= w.in;
+    for (ptrdiff_t q = 0; q < w.out; q += 4) {
+        ptrdiff_t begin = at_most(q, w.out - 4);
+        int skip_first = begin == 0 && w.offset < 0, skip_last = begin == w.out - 4 && outside;
+        if (w.step == 1) {
+            outputs_4_step_1(l, begin, skip_first, skip_last);
+        }
+        else {
+            outputs_4_step_2(l, begin, skip_first, skip_last);
+        }
+    }
 }
 
 static void output_row(const line *l, axis w)
 {
     ptrdiff_t begin, end, first, last, q = 0;
+    if (w.taps == 3 && w.spread == 1 && w.step <= 2 && w.out >= 4 && w.offset >= -1 &&
+        axis_first(w, w.out - 1) + 2 <= w.in) {
+        output_row_of_three(l, w);
+        return;
+    }
     outputs_inside(w, &begin, &end);
     while (q < w.out) {
-        if (q >= begin && q + 4 <= end) {
-            outputs_4(l, q, w.taps);
-            q += 4;
+        if (q >= begin && q < end && end - begin >= 4) {
+            outputs_4(l, at_most(q, end - 4), w.taps);
+            q = at_most(q + 4, end);
             continue;
         }
         taps_inside(w, q, &first, &last);
@@ -184,14 +273,13 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     }
 }
 
-/* Work of a depthwise layer counts more than its multiplications: every one of them loads. */
+/* cut_batch counts multiplications; here each of them loads, and takes about four times as long. */
 static cut cut_depthwise(const correlation *c)
 {
-    correlation heavier = *c;
-    heavier.N = c->N;
-    heavier.IC = 4 * c->G; /* of one group, which cut_batch expects */
+    correlation as_dense = *c;
+    as_dense.IC = 4 * c->G; /* of one group */
     double row_bytes = (double)c->h.step * c->w.in * c->G * sizeof(real);
-    return FN(cut_batch)(&heavier, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
+    return FN(cut_batch)(&as_dense, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
 }
 
 void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
