@@ -61,25 +61,6 @@ typedef struct {
 
 void FN(plane_tile_run)(const plane_tile *t, ptrdiff_t channels);
 
-/* Over `runs` runs and i = run[r], run[r] + step, ... (`length` vectors each), for channel m and tap k:
- *
- *     sums[(m*taps + k)*VLEN ..] += sum of  dy[m][i ..] * x[k][i ..]      vectors: their lanes are added up later */
-enum { DOT_TILE_CHANNELS = 6, DOT_TILE_TAPS = 6 };
-
-typedef struct {
-    const real *dy[DOT_TILE_CHANNELS], *x[DOT_TILE_TAPS];
-    const ptrdiff_t *run;
-    ptrdiff_t runs, length, step;
-    real *sums;
-} dot_tile;
-
-/* The taps of a tile of 6 or 4 channels (many registers) or of 2 (few). */
-static inline ptrdiff_t dot_tile_taps(ptrdiff_t channels) { return channels == 4 ? 5 : channels == 6 ? 4 : 6; }
-
-void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels);
-
-/* ---- how many channels a plane tile takes ----------------------------------------------------------------------- */
-
 /* Channels are cut into blocks of 6 and then 4, so that the fewest are wasted: 12 = 6+6, 16 = 6+6+4, 8 = 4+4. */
 typedef struct {
     ptrdiff_t count, sixes;
@@ -100,5 +81,50 @@ static inline ptrdiff_t channel_block_begin(channel_blocks b, ptrdiff_t i)
 }
 
 static inline ptrdiff_t channel_block_size(channel_blocks b, ptrdiff_t i) { return i < b.sixes ? 6 : 4; }
+
+/* ---- vectors of both ---------------------------------------------------------------------------------------------- */
+
+/* Over `runs` runs and i = run[r], run[r] + step, ... (`length` vectors each), for channel m and tap k:
+ *
+ *     sums[(m*taps + k)*VLEN ..] += sum of  dy[m][i ..] * x[k][i ..]      vectors: their lanes are added up later */
+enum { DOT_TILE_CHANNELS = 6, DOT_TILE_TAPS = 6 };
+
+typedef struct {
+    const real *dy[DOT_TILE_CHANNELS], *x[DOT_TILE_TAPS];
+    const ptrdiff_t *run;
+    ptrdiff_t runs, length, step;
+    real *sums;
+} dot_tile;
+
+/* The taps of a tile of 6 or 4 channels (many registers) or of 2 (few). */
+static inline ptrdiff_t dot_tile_taps(ptrdiff_t channels) { return channels == 4 ? 5 : channels == 6 ? 4 : 6; }
+
+void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels);
+
+/* Channels are cut into the same blocks, or with few registers into blocks of 2. */
+static inline channel_blocks dot_blocks_of(ptrdiff_t channels)
+{
+    return MANY_REGISTERS ? channel_blocks_of(channels) : (channel_blocks){.count = (channels + 1) / 2};
+}
+
+static inline ptrdiff_t dot_block_begin(channel_blocks b, ptrdiff_t i)
+{
+    return MANY_REGISTERS ? channel_block_begin(b, i) : 2 * i;
+}
+
+static inline ptrdiff_t dot_block_size(channel_blocks b, ptrdiff_t i)
+{
+    return MANY_REGISTERS ? channel_block_size(b, i) : 2;
+}
+
+/* The lanes of one vector added up, in four sums that need not wait for each other. */
+static inline real lane_sum(const real *v)
+{
+    real s[4] = {0};
+    for (ptrdiff_t i = 0; i < VLEN; i++) {
+        s[i % 4] += v[i];
+    }
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
 
 #endif

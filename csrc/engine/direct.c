@@ -108,6 +108,9 @@ enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
     if (s->C == s->G && s->OC == s->G && s->G > 1) {
         return DIRECT_DEPTHWISE;
     }
+    if (pass == CONV2D_FORWARD && FN(dots_suit)(s)) {
+        return DIRECT_DOTS;
+    }
     int backward = pass == CONV2D_BACKWARD_INPUT;
     ptrdiff_t channels = (backward ? s->C : s->OC) / s->G;
     ptrdiff_t rows = backward ? ceil_div(s->H, s->SH) : s->OH, cols = backward ? ceil_div(s->W, s->SW) : s->OW;
@@ -150,6 +153,7 @@ static void correlate(enum direct_way way, const correlation *c, const real *in,
     case DIRECT_CHANNELS: FN(correlate_channels)(c, in, w, bias, out); break;
     case DIRECT_PLANES: FN(correlate_planes)(c, in, w, bias, out); break;
     case DIRECT_DEPTHWISE: FN(correlate_depthwise)(c, in, w, bias, out); break;
+    case DIRECT_DOTS: FN(correlate_dots)(c, in, w, bias, out); break;
     }
 }
 
@@ -195,8 +199,8 @@ void FN(direct_backward_weight)(const conv2d_shape *s, const real *x, const real
 {
     correlation c = forward_correlation(s);
     switch (FN(direct_way_of)(s, CONV2D_BACKWARD_WEIGHT)) {
-    case DIRECT_CHANNELS: FN(correlate_channels_weight)(&c, x, dy, dw, db); break;
     case DIRECT_PLANES: FN(correlate_planes_weight)(&c, x, dy, dw, db); break;
     case DIRECT_DEPTHWISE: FN(correlate_depthwise_weight)(&c, x, dy, dw, db); break;
+    default: FN(correlate_channels_weight)(&c, x, dy, dw, db);
     }
 }

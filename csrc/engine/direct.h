@@ -72,12 +72,13 @@ typedef struct {
  * depends on the shape alone. */
 cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row, ptrdiff_t parts);
 
-/* ---- the three ways (direct_channels.c, direct_planes.c, direct_depthwise.c) ------------------------------------- */
+/* ---- the ways (direct_channels.c, direct_planes.c, direct_depthwise.c, direct_dots.c) ----------------------------- */
 
 /* out = bias + correlation of `in` with w. Every output is written. */
 void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
 void FN(correlate_planes)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
 void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
+void FN(correlate_dots)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
 
 /* dw[...] = sum over images and outputs of dout * in, and db = sum of dout unless it is NULL. For a forward
  * correlation: weights in the order of memory. */
@@ -87,7 +88,10 @@ void FN(correlate_depthwise_weight)(const correlation *c, const real *in, const 
 
 /* ---- the layer (direct.c) ---------------------------------------------------------------------------------------- */
 
-enum direct_way { DIRECT_CHANNELS, DIRECT_PLANES, DIRECT_DEPTHWISE };
+/* True where packing the weights would cost more than the convolution itself. */
+int FN(dots_suit)(const conv2d_shape *s);
+
+enum direct_way { DIRECT_CHANNELS, DIRECT_PLANES, DIRECT_DEPTHWISE, DIRECT_DOTS };
 
 /* Which way serves a pass of a layer. */
 enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass);

@@ -240,30 +240,10 @@ typedef struct {
     planes planes;
 } weight_context;
 
-/* Channels of a dot tile. */
-static channel_blocks dot_blocks_of(ptrdiff_t channels)
-{
-    return MANY_REGISTERS ? channel_blocks_of(channels) : (channel_blocks){.count = ceil_div(channels, 2)};
-}
-
-static ptrdiff_t dot_block_begin(channel_blocks b, ptrdiff_t i) { return MANY_REGISTERS ? channel_block_begin(b, i) : 2 * i; }
-
-static ptrdiff_t dot_block_size(channel_blocks b, ptrdiff_t i) { return MANY_REGISTERS ? channel_block_size(b, i) : 2; }
-
 /* Vectors of sums of one block: all of its tiles. */
 static ptrdiff_t dot_block_sums(ptrdiff_t size, ptrdiff_t taps)
 {
     return ceil_div(taps, dot_tile_taps(size)) * dot_tile_taps(size) * size;
-}
-
-/* The lanes of one vector added up, in four sums that need not wait for each other. */
-static real lane_sum(const real *v)
-{
-    real s[4] = {0};
-    for (ptrdiff_t i = 0; i < VLEN; i++) {
-        s[i % 4] += v[i];
-    }
-    return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
 static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room)
