@@ -125,6 +125,62 @@ def test_exact(every_isa, block, algorithm):
             settings.algorithm = "auto"
 
 
+# Shapes that one way of the engine or another was made for: x, w, and what differs from stride 1 and padding 1.
+SPECIAL = [
+    ((1, 70, 4, 4), (37, 70, 3, 3), {}),  # few pixels, large weights
+    ((2, 300, 1, 2), (19, 300, 1, 1), {"padding": (0, 0)}),
+    ((1, 65, 5, 6), (9, 65, 5, 5), {"padding": (0, 0)}),
+    ((2, 3, 40, 41), (6, 3, 5, 5), {"padding": (2, 2)}),  # planes, whole rows
+    ((9, 6, 14, 14), (16, 6, 5, 5), {"padding": (0, 0)}),  # planes as one long row
+    ((3, 12, 16, 16), (24, 12, 5, 5), {"padding": (2, 2), "stride": (2, 2)}),
+    ((2, 48, 9, 8), (48, 48, 3, 3), {}),  # blocks of three vectors
+    ((2, 20, 12, 12), (80, 20, 1, 1), {"padding": (0, 0)}),  # read in place
+    ((2, 20, 13, 12), (40, 20, 1, 1), {"padding": (0, 0), "stride": (2, 2)}),
+    ((1, 3, 30, 30), (64, 3, 7, 7), {"padding": (3, 3), "stride": (2, 2)}),
+    ((5, 64, 8, 8), (64, 1, 3, 3), {"groups": 64}),  # depthwise
+    ((2, 24, 17, 16), (24, 1, 3, 3), {"groups": 24, "stride": (2, 2)}),
+    ((2, 33, 9, 14), (33, 1, 5, 5), {"groups": 33, "padding": (2, 2)}),
+    ((1, 5, 9, 9), (5, 1, 3, 3), {"groups": 5, "stride": (1, 2)}),
+    ((2, 6, 12, 12), (18, 1, 3, 3), {"groups": 6}),
+    ((1, 4, 100, 70), (8, 4, 3, 3), {"dilation": (2, 3), "padding": (2, 3)}),
+    ((70, 4, 5, 5), (34, 4, 3, 3), {}),  # several images to a chunk
+]
+
+
+@pytest.mark.parametrize("number", range(len(SPECIAL)))
+def test_exact_special(every_isa, number):
+    x_shape, w_shape, change = SPECIAL[number]
+    case = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1, **change}
+    random = rng(number)
+    x, w, b = (random.integers(-3, 4, s) for s in (x_shape, w_shape, w_shape[:1]))
+    y = expectation(x, w, b, None, case)[0]
+    dy = random.integers(-3, 4, y.shape)
+    want = expectation(x, w, b, dy, case)
+    settings.algorithm = "direct"
+    try:
+        for x_last, dy_last in ORDERS:
+            check_exact(lambda *a: run(*a, case, x_last, dy_last), want, x, w, b, dy)  # noqa: B023
+    finally:
+        settings.algorithm = "auto"
+
+
+@pytest.mark.parametrize("algorithm", ["plain", "channels", "planes", "direct", "winograd"])
+def test_fused_relu(every_isa, algorithm):
+    """The ReLU in the store is the ReLU after it."""
+    for number in (0, 3, 4, 6, 8, 10, 12):
+        x_shape, w_shape, change = SPECIAL[number]
+        case = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1, **change}
+        random = rng(number)
+        x, w, b = (random.integers(-3, 4, s).astype(np.float32) for s in (x_shape, w_shape, w_shape[:1]))
+        if number != 0:  # a single tile to Winograd's way, which would be NaN all over
+            x.flat[0] = np.nan
+        sh, sw, ph, pw, dh, dw = (*case["stride"], *case["padding"], *case["dilation"])
+        geometry = (sh, sw, ph, ph, pw, pw, dh, dw, case["groups"], settings.ALGORITHMS.index(algorithm))
+        y, fused = (_cnn.conv2d_forward(x, w, b, *geometry, relu) for relu in (0, 1))
+        assert np.array_equal(fused, np.where(y <= 0, 0, y), equal_nan=True)
+        assert (y < 0).any() and np.isnan(y).any() == (number != 0)
+
+
 def test_adjoint(every_isa):
     """<conv(x), dy> = <x, dx> = <w, dw>, exactly: backward is the transpose of forward."""
     for seed in range(5000, 5060):
@@ -280,8 +336,6 @@ def test_module_is_torchs():
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert np.array_equal(a._a, b.detach().numpy())
         x = rng(12).standard_normal((2, arguments[0], 12, 13)).astype(np.float32)
-        if named.get("padding_mode"):
-            continue
         np.testing.assert_allclose(
             ours(cnn.from_numpy(x)).detach().numpy(), theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-4, atol=1e-5
         )
@@ -351,6 +405,22 @@ def test_extreme_integers(every_isa):
         except (ValueError, OverflowError, MemoryError):
             continue
         assert y.ndim == 4
+
+
+def test_explain():
+    wide, few, narrow = (1, 64, 16, 16), (8, 6, 32, 32), (1, 512, 4, 4)
+    explain = settings.explain
+    assert "Winograd F(4x4,3x3)" in explain(cnn.ones(*wide), cnn.ones(64, 64, 3, 3), padding=1)
+    assert "pixels" in explain(cnn.ones(*few), cnn.ones(12, 6, 5, 5), padding=2).splitlines()[0]
+    assert "weights as they lie" in explain(cnn.ones(*narrow), cnn.ones(512, 512, 1, 1))
+    assert "depthwise" in explain(cnn.ones(*wide), cnn.ones(64, 1, 3, 3), groups=64)
+    assert "empty" in explain(cnn.ones(0, 6, 8, 8), cnn.ones(12, 6, 5, 5))
+    assert "many times its size" in explain(cnn.ones(1, 1, 4, 4), cnn.ones(1, 1, 1, 1), padding=1000, stride=1000)
+    try:
+        settings.algorithm = "direct"
+        assert "Winograd" not in explain(cnn.ones(*wide), cnn.ones(64, 64, 3, 3), padding=1)
+    finally:
+        settings.algorithm = "auto"
 
 
 def test_settings():

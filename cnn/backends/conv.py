@@ -5,16 +5,29 @@
                                   "winograd"  Winograd's F(4x4,3x3) wherever it can serve, direct elsewhere
                                   "precise"   Winograd's F(2x2,3x3), which rounds less, where it helps; direct elsewhere
 
-It takes effect at the next call, forward and backward. For tests and measurements there are also "plain" (the layer as
-csrc/kernels/conv2d.c states it), "channels" and "planes" (direct, with vectors of channels or of pixels).
+It takes effect at the next call, forward and backward. `explain` says which way a layer takes. For tests and
+measurements there are also "plain" (the layer as csrc/kernels/conv2d.c states it), "channels" and "planes" (direct, with
+vectors of channels or of pixels).
 """
 
 import sys
 from types import ModuleType
 
-ALGORITHMS = ("auto", "direct", "winograd", "precise", "plain", "channels", "planes")  # as enum conv2d_algorithm in csrc/kernels/conv2d.h
+# In the order of enum conv2d_algorithm in csrc/kernels/conv2d.h.
+ALGORITHMS = ("auto", "direct", "winograd", "precise", "plain", "channels", "planes")
 
 code = 0  # the number of the algorithm in use
+
+
+def explain(input, weight, stride=1, padding=0, dilation=1, groups=1):
+    """Which way F.conv2d(input, weight, ...) takes now, forward and backward, and why: a text of three lines."""
+    from cnn import _cnn
+    from cnn.nn.conv2d import geometry_of
+
+    geometry = geometry_of(weight.shape[2:], stride, padding, dilation, groups)
+    passes = ("forward", "backward to the input", "backward to the weight")
+    ways = _cnn.conv2d_explain(input._a, weight._a, *geometry, code)
+    return "\n".join(f"{name}: {way}" for name, way in zip(passes, ways, strict=True))
 
 
 class _Settings(ModuleType):

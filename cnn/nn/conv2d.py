@@ -18,7 +18,7 @@ class Convolution(Operation):
     def forward(ctx, x, w, b, geometry):
         ctx.geometry = geometry
         ctx.saved = (x, w)
-        return _cnn.conv2d_forward(x, w, b, *geometry, settings.code)
+        return _cnn.conv2d_forward(x, w, b, *geometry, settings.code, 0)
 
     @staticmethod
     def backward(ctx, dy):

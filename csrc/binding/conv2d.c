@@ -1,4 +1,4 @@
-/* conv2d: (x, w, b or None, geometry) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See csrc/kernels/conv2d.c.
+/* conv2d: (x, w, b or None, geometry, relu) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See csrc/kernels/conv2d.c.
  *
  * The geometry is ten arguments: stride (h, w), padding (top, bottom, left, right), dilation (h, w), groups, algorithm
  * (a number of enum conv2d_algorithm). */
@@ -154,12 +154,15 @@ PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, 
     PyArrayObject *x = NULL, *w = NULL, *b = NULL, *y = NULL;
     geometry g;
     conv2d_shape s;
-    if (check_nargs("conv2d", nargs, 3 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+    ptrdiff_t relu;
+    if (check_nargs("conv2d", nargs, 4 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+        parse_size(args[3 + GEOMETRY], "conv2d", "relu", 0, 1, &relu) < 0 ||
         !(x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) ||
         !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || bias_arg(args[2], w, &b) < 0 ||
         check_geometry(x, w, &g, &s) < 0) {
         goto fail;
     }
+    s.relu = (int)relu;
     const struct kernels *kernels = kernels_of(x);
     int channels_last;
     kernels->conv2d_output_order(&s, &channels_last);
@@ -247,5 +250,27 @@ done:
     Py_XDECREF(dx);
     Py_XDECREF(dw);
     Py_XDECREF(db);
+    return result;
+}
+
+PyObject *py_conv2d_explain(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *w = NULL;
+    PyObject *result = NULL;
+    geometry g;
+    conv2d_shape s;
+    if (check_nargs("conv2d_explain", nargs, 2 + GEOMETRY) < 0 || parse_geometry(args + 2, &g) < 0 ||
+        !(x = array_arg_dense(args[0], "conv2d_explain", "input", ANY_REAL, 4)) ||
+        !(w = array_arg(args[1], "conv2d_explain", "weight", ANY_REAL, 4)) || check_geometry(x, w, &g, &s) < 0) {
+        goto done;
+    }
+    char text[3][160];
+    for (int pass = CONV2D_FORWARD; pass <= CONV2D_BACKWARD_WEIGHT; pass++) {
+        kernels_of(x)->conv2d_explain(&s, (enum conv2d_pass)pass, text[pass], sizeof text[pass]);
+    }
+    result = Py_BuildValue("(sss)", text[0], text[1], text[2]);
+done:
+    Py_XDECREF(x);
+    Py_XDECREF(w);
     return result;
 }

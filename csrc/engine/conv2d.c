@@ -1,4 +1,6 @@
 /* conv2d: which reading of the layer serves which shape. */
+#include <stdio.h>
+
 #include "../kernels/kernels.h"
 #include "direct.h"
 #include "winograd.h"
@@ -78,4 +80,23 @@ void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
         return;
     }
     *channels_last = FN(direct_way_of)(s, CONV2D_FORWARD) != DIRECT_PLANES;
+}
+
+void FN(conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size)
+{
+    if (s->algorithm == CONV2D_PLAIN) {
+        snprintf(text, size, "plain (asked for)");
+    }
+    else if (s->N == 0) {
+        snprintf(text, size, "plain (the batch is empty)");
+    }
+    else if (!is_reasonable(s)) {
+        snprintf(text, size, "plain (padded, an image would be many times its size)");
+    }
+    else if (use_winograd(s, pass)) {
+        snprintf(text, size, is_precise(s) ? "Winograd F(2x2,3x3)" : "Winograd F(4x4,3x3)");
+    }
+    else {
+        FN(direct_explain)(s, pass, text, size);
+    }
 }

@@ -1,6 +1,8 @@
 /* direct.c: from a convolution to the correlations that compute it, and the way each of them takes. */
 #include "direct.h"
 
+#include <stdio.h>
+
 #include "../memory.h"
 #include "../simd/simd.h"
 #include "../threads.h"
@@ -100,6 +102,19 @@ static double planes_use(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t cols, ptr
     return full * (double)(rows * cols) / (double)(at_most(flat, by_row) * VLEN);
 }
 
+typedef struct {
+    double channels, planes;
+} lane_use;
+
+static lane_use lane_use_of(const conv2d_shape *s, enum conv2d_pass pass)
+{
+    int backward = pass == CONV2D_BACKWARD_INPUT;
+    ptrdiff_t channels = (backward ? s->C : s->OC) / s->G;
+    ptrdiff_t rows = backward ? ceil_div(s->H, s->SH) : s->OH, cols = backward ? ceil_div(s->W, s->SW) : s->OW;
+    return (lane_use){.channels = channels_use(channels),
+                      .planes = planes_use(channels, rows, cols, (s->KW - 1) * s->DW / s->SW)};
+}
+
 enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
 {
     if (s->algorithm == CONV2D_CHANNELS || s->algorithm == CONV2D_PLANES) {
@@ -111,14 +126,29 @@ enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
     if (pass == CONV2D_FORWARD && FN(dots_suit)(s)) {
         return DIRECT_DOTS;
     }
-    int backward = pass == CONV2D_BACKWARD_INPUT;
-    ptrdiff_t channels = (backward ? s->C : s->OC) / s->G;
-    ptrdiff_t rows = backward ? ceil_div(s->H, s->SH) : s->OH, cols = backward ? ceil_div(s->W, s->SW) : s->OW;
-    double by_channels = channels_use(channels), by_planes = planes_use(channels, rows, cols, (s->KW - 1) * s->DW / s->SW);
-    if (channels >= 2 * VLEN) {
-        by_planes *= 0.8; /* other layers of many channels like them last, and so should their neighbours here */
+    lane_use use = lane_use_of(s, pass);
+    if ((pass == CONV2D_BACKWARD_INPUT ? s->C : s->OC) / s->G >= 2 * VLEN) {
+        use.planes *= 0.8; /* other layers of many channels like them last, and so should their neighbours here */
     }
-    return by_channels >= by_planes ? DIRECT_CHANNELS : DIRECT_PLANES;
+    return use.channels >= use.planes ? DIRECT_CHANNELS : DIRECT_PLANES;
+}
+
+void FN(direct_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size)
+{
+    lane_use use = lane_use_of(s, pass);
+    int channels = (int)(100 * use.channels), planes = (int)(100 * use.planes);
+    switch (FN(direct_way_of)(s, pass)) {
+    case DIRECT_CHANNELS:
+        snprintf(text, size, "direct, vectors of channels (they use %d %% of a tile; vectors of pixels: %d %%)", channels,
+                 planes);
+        break;
+    case DIRECT_PLANES:
+        snprintf(text, size, "direct, vectors of pixels (they use %d %% of a tile; vectors of channels: %d %%)", planes,
+                 channels);
+        break;
+    case DIRECT_DEPTHWISE: snprintf(text, size, "direct, depthwise"); break;
+    case DIRECT_DOTS: snprintf(text, size, "direct, dot products with weights as they lie (few pixels)"); break;
+    }
 }
 
 /* ---- cutting the work -------------------------------------------------------------------------------------------- */

@@ -93,8 +93,9 @@ int FN(dots_suit)(const conv2d_shape *s);
 
 enum direct_way { DIRECT_CHANNELS, DIRECT_PLANES, DIRECT_DEPTHWISE, DIRECT_DOTS };
 
-/* Which way serves a pass of a layer. */
+/* Which way serves a pass of a layer, and the same in words. */
 enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass);
+void FN(direct_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size);
 
 void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y);
 void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx);
