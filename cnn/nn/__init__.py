@@ -15,12 +15,14 @@ from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .elu import ELU
 from .flatten import Flatten, Unflatten
 from .gelu import GELU
+from .group_norm import GroupNorm
 from .hardsigmoid import Hardsigmoid
 from .hardswish import Hardswish
 from .hardtanh import Hardtanh, ReLU6
 from .huber_loss import HuberLoss
 from .identity import Identity
 from .interpolate import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
+from .layer_norm import LayerNorm
 from .leaky_relu import LeakyReLU
 from .kl_div import KLDivLoss
 from .l1_loss import L1Loss

@@ -12,6 +12,7 @@ from .cross_entropy import cross_entropy
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .elu import elu, elu_
 from .gelu import gelu
+from .group_norm import group_norm
 from .hardsigmoid import hardsigmoid
 from .hardswish import hardswish
 from .hardtanh import hardtanh, hardtanh_, relu6
@@ -19,6 +20,7 @@ from .huber_loss import huber_loss
 from .interpolate import interpolate, upsample
 from .kl_div import kl_div
 from .l1_loss import l1_loss
+from .layer_norm import layer_norm
 from .leaky_relu import leaky_relu, leaky_relu_
 from .linear import linear
 from .log_softmax import log_softmax

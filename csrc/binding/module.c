@@ -7,6 +7,9 @@ PyObject *ShapeError, *DTypeError;
 
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
+    F(group_norm_forward, "(x, groups, weight or None, bias or None, eps) -> (y, mean, invstd)")                       \
+    F(group_norm_backward,                                                                                             \
+      "(dy, x, groups, weight or None, mean, invstd, want_dx, want_parameters) -> (dx, dweight, dbias)")               \
     F(mse_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                             \
     F(mse_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                          \
     F(l1_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                              \

@@ -18,6 +18,10 @@
      ptrdiff_t n, double scale)
 
 #define KERNELS(K)                                                                                                     \
+    K(group_norm_forward, (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *invstd,      \
+                           ptrdiff_t N, ptrdiff_t G, ptrdiff_t K, ptrdiff_t S, double eps))                            \
+    K(group_norm_backward, (const real *dy, const real *x, const real *gamma, const real *mean, const real *invstd,    \
+                            real *dx, real *dgamma, real *dbeta, ptrdiff_t N, ptrdiff_t G, ptrdiff_t K, ptrdiff_t S))  \
     K(mse_loss_forward, PAIR_LOSS)                                                                                     \
     K(mse_loss_backward, PAIR_SLOPE)                                                                                   \
     K(l1_loss_forward, PAIR_LOSS)                                                                                      \
