@@ -143,10 +143,15 @@ class Clone(Operation):
         return dy
 
 
+def in_row_order(x):
+    """The array in row order: itself where it lies so already. What lies channels-last is turned by the kernels."""
+    return _cnn.copy_order(x, False) if x.dtype.char in "fd" else np.ascontiguousarray(x)
+
+
 class Contiguous(Operation):
     @staticmethod
     def forward(ctx, x):
-        return np.ascontiguousarray(x)
+        return in_row_order(x)
 
     @staticmethod
     def backward(ctx, dy):
@@ -311,7 +316,7 @@ def _reshape_sizes(name, x, shape):
 def _to_row_order(x):
     """An activation that its layer left channels-last becomes an ordinary array before it is viewed, so that the view
     and the tensor go on sharing memory."""
-    x._a = np.ascontiguousarray(x._a)
+    x._a = in_row_order(x._a)
 
 
 @method()

@@ -85,6 +85,9 @@ PyArrayObject *array_new_like(PyArrayObject *like);
 /* The same, filled with zeros. */
 PyArrayObject *array_zeros(int ndim, const npy_intp *dims, int type, enum memory_order order);
 
+/* A 4-d array that is dense in one order, copied into the other by the threads. */
+PyArrayObject *array_reordered(PyArrayObject *x, enum memory_order order);
+
 /* "(2, 3, 8, 8)", for error messages; returns `buffer`. */
 const char *shape_text(PyArrayObject *array, char *buffer, size_t size);
 

@@ -73,22 +73,6 @@ static int check_array(PyObject *object, const char *function, const char *name,
 /* Aligned and native: what a kernel can read once the memory order is right too. */
 static int is_behaved(PyArrayObject *array) { return PyArray_ISALIGNED(array) && PyArray_ISNOTSWAPPED(array); }
 
-static PyArrayObject *behaved_c_order(PyArrayObject *array)
-{
-    if (is_behaved(array) && PyArray_IS_C_CONTIGUOUS(array)) {
-        Py_INCREF(array);
-        return array;
-    }
-    PyArray_Descr *native = PyArray_DescrFromType(PyArray_TYPE(array));
-    int flags = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED;
-    return (PyArrayObject *)PyArray_FromArray(array, native, flags);
-}
-
-PyArrayObject *array_arg(PyObject *object, const char *function, const char *name, int type, int ndim)
-{
-    return check_array(object, function, name, type, ndim) < 0 ? NULL : behaved_c_order((PyArrayObject *)object);
-}
-
 /* In (N,H,W,C) order in memory; with one channel or one pixel also in C order. */
 static int fits_channels_last(PyArrayObject *array)
 {
@@ -107,6 +91,46 @@ static int fits_channels_last(PyArrayObject *array)
 int is_channels_last(PyArrayObject *array)
 {
     return PyArray_NDIM(array) == 4 && !PyArray_IS_C_CONTIGUOUS(array) && fits_channels_last(array);
+}
+
+PyArrayObject *array_reordered(PyArrayObject *x, enum memory_order order)
+{
+    const npy_intp *dims = PyArray_DIMS(x), pixels = dims[2] * dims[3];
+    npy_intp rows = order == CHANNELS_LAST ? dims[1] : pixels, columns = order == CHANNELS_LAST ? pixels : dims[1];
+    PyArrayObject *y = array_new(4, dims, PyArray_TYPE(x), order);
+    if (y != NULL) {
+        PyThreadState *state = kernel_enter((double)PyArray_SIZE(x));
+        kernels_of(x)->transpose(PyArray_DATA(x), PyArray_DATA(y), dims[0], rows, columns);
+        if (kernel_leave(state) < 0) {
+            Py_CLEAR(y);
+        }
+    }
+    return y;
+}
+
+/* An image batch that array_reordered can take, once it is known to be dense. NumPy would copy it with one thread. */
+static int is_reorderable(PyArrayObject *array)
+{
+    return PyArray_NDIM(array) == 4 && type_matches(array, ANY_REAL) && is_behaved(array);
+}
+
+static PyArrayObject *behaved_c_order(PyArrayObject *array)
+{
+    if (is_behaved(array) && PyArray_IS_C_CONTIGUOUS(array)) {
+        Py_INCREF(array);
+        return array;
+    }
+    if (is_reorderable(array) && is_channels_last(array)) {
+        return array_reordered(array, ROWS);
+    }
+    PyArray_Descr *native = PyArray_DescrFromType(PyArray_TYPE(array));
+    int flags = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED;
+    return (PyArrayObject *)PyArray_FromArray(array, native, flags);
+}
+
+PyArrayObject *array_arg(PyObject *object, const char *function, const char *name, int type, int ndim)
+{
+    return check_array(object, function, name, type, ndim) < 0 ? NULL : behaved_c_order((PyArrayObject *)object);
 }
 
 PyArrayObject *array_arg_dense(PyObject *object, const char *function, const char *name, int type, int ndim)
@@ -140,6 +164,9 @@ PyArrayObject *array_arg_like(PyObject *object, const char *function, const char
     if (is_behaved(array) && is_channels_last(array)) {
         Py_INCREF(array);
         return array;
+    }
+    if (is_reorderable(array) && PyArray_IS_C_CONTIGUOUS(array)) {
+        return array_reordered(array, CHANNELS_LAST);
     }
     PyArrayObject *copy = array_new_like(like);
     if (copy != NULL && PyArray_CopyInto(copy, array) < 0) {

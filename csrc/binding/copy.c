@@ -7,23 +7,6 @@ static const int in_shape[2][4] = {{0, 1, 2, 3}, {0, 3, 1, 2}};
 
 static enum memory_order order_of(PyArrayObject *x) { return is_channels_last(x) ? CHANNELS_LAST : ROWS; }
 
-/* x, dense in one order, as a new array in the other. */
-static PyArrayObject *reordered(PyArrayObject *x, enum memory_order order)
-{
-    const npy_intp *dims = PyArray_DIMS(x), pixels = dims[2] * dims[3];
-    PyArrayObject *y = array_new(4, dims, PyArray_TYPE(x), order);
-    if (y == NULL) {
-        return NULL;
-    }
-    npy_intp rows = order == CHANNELS_LAST ? dims[1] : pixels, columns = order == CHANNELS_LAST ? pixels : dims[1];
-    PyThreadState *state = kernel_enter((double)PyArray_SIZE(x));
-    kernels_of(x)->transpose(PyArray_DATA(x), PyArray_DATA(y), dims[0], rows, columns);
-    if (kernel_leave(state) < 0) {
-        Py_CLEAR(y);
-    }
-    return y;
-}
-
 /* `object` in this memory order: itself where it lies so already, else a copy. New reference. */
 static PyArrayObject *in_order(PyObject *object, const char *function, const char *name, enum memory_order order)
 {
@@ -31,7 +14,7 @@ static PyArrayObject *in_order(PyObject *object, const char *function, const cha
     if (x == NULL || PyArray_NDIM(x) != 4 || order_of(x) == order) {
         return x;
     }
-    PyArrayObject *y = reordered(x, order);
+    PyArrayObject *y = array_reordered(x, order);
     Py_DECREF(x);
     return y;
 }
