@@ -15,36 +15,13 @@
 
 #include <string.h>
 
+#include "../simd/quad.h"
 #include "../simd/simd.h"
-
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef real quad_unaligned __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-
-#if defined(__clang__) || __GNUC__ >= 12
-#define QUAD(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else
-typedef __typeof__((quad){0} == (quad){0}) quad_index;
-#define QUAD(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_index){i, j, k, l})
-#endif
-
-#define QUAD_AT(p) (*(quad_unaligned *)(p))
 
 enum { LINE = 64 / sizeof(real) }; /* values in a line of the cache */
 
 /* Ask for memory that is needed soon, but not at once: into the second-level cache. Any address will do. */
 #define FETCH(p) __builtin_prefetch(p, 0, 2)
-
-/* to[k * width + i] = from[i * row + k] for 4 rows and 4 steps of k. */
-static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
-{
-    quad r0 = QUAD_AT(from), r1 = QUAD_AT(from + row), r2 = QUAD_AT(from + 2 * row), r3 = QUAD_AT(from + 3 * row);
-    quad low01 = QUAD(r0, r1, 0, 4, 1, 5), high01 = QUAD(r0, r1, 2, 6, 3, 7);
-    quad low23 = QUAD(r2, r3, 0, 4, 1, 5), high23 = QUAD(r2, r3, 2, 6, 3, 7);
-    QUAD_AT(to) = QUAD(low01, low23, 0, 1, 4, 5);
-    QUAD_AT(to + width) = QUAD(low01, low23, 2, 3, 6, 7);
-    QUAD_AT(to + 2 * width) = QUAD(high01, high23, 0, 1, 4, 5);
-    QUAD_AT(to + 3 * width) = QUAD(high01, high23, 2, 3, 6, 7);
-}
 
 /* to[k * width + i] = from[i * row + k]. On the way, ask for what lies `ahead` of each value: it is packed next. */
 static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, real *to, ptrdiff_t width,

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "../simd/quad.h"
 #include "../threads.h"
 #include "kernels.h"
 
@@ -23,10 +24,15 @@ typedef struct {
 
 static void transpose_tile(const real *x, real *y, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t i0, ptrdiff_t j0)
 {
-    const ptrdiff_t i1 = i0 + TILE < rows ? i0 + TILE : rows;
-    const ptrdiff_t j1 = j0 + TILE < columns ? j0 + TILE : columns;
+    const ptrdiff_t i1 = i0 + TILE < rows ? i0 + TILE : rows, i4 = i0 + (i1 - i0) / 4 * 4;
+    const ptrdiff_t j1 = j0 + TILE < columns ? j0 + TILE : columns, j4 = j0 + (j1 - j0) / 4 * 4;
+    for (ptrdiff_t j = j0; j < j4; j += 4) {
+        for (ptrdiff_t i = i0; i < i4; i += 4) {
+            transpose_4x4(x + i * columns + j, columns, y + j * rows + i, rows);
+        }
+    }
     for (ptrdiff_t j = j0; j < j1; j++) {
-        for (ptrdiff_t i = i0; i < i1; i++) {
+        for (ptrdiff_t i = j < j4 ? i4 : i0; i < i1; i++) { /* what the squares left over */
             y[j * rows + i] = x[i * columns + j];
         }
     }
