@@ -69,6 +69,13 @@ class Tensor:
         self._a = array if isinstance(array, np.ndarray) else np.asarray(array)
         return self
 
+    def __getattr__(self, name):
+        # Reached only where the ordinary look-up failed. An array that waits (autograd/deferred.py) is computed now.
+        if name == "_a" and "_pending" in self.__dict__:
+            self._a = array = self.__dict__.pop("_pending")()
+            return array
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
     # ---- what it is ------------------------------------------------------------------------------------------------
 
     @property

@@ -152,10 +152,14 @@ class Operation(Node):
             ctx.record(args, outs)
         return outs if ctx.outputs > 1 or outs[0] is not out else out
 
-    def record(self, args, outs):
-        """Put this node into the graph between the tensors it was made from and its outputs."""
+    def link(self, args):
+        """Put this node into the graph behind the tensors it was made from."""
         self.number = next(_numbers)
         self.edges = tuple([edge_of(x) if wants else None for x, wants in zip(args, self.needs, strict=True)])
+
+    def record(self, args, outs):
+        """Put this node into the graph between the tensors it was made from and its outputs."""
+        self.link(args)
         if len(outs) > 1:
             self._metadata = [(o._a.shape, o._a.dtype) for o in outs]
         for index, o in enumerate(outs):
@@ -170,7 +174,7 @@ class Operation(Node):
         versions = []
         for array in self.saved:
             for t in (*args, *outs):
-                if isinstance(t, Tensor) and t._a is array:
+                if isinstance(t, Tensor) and t.__dict__.get("_a") is array:
                     versions.append((t._version_box(), t._version_box()[0]))
                     break
         self._versions = versions
@@ -184,6 +188,8 @@ class Operation(Node):
         """
         ctx = cls()
         recording = mode.enabled
+        if deferred.state.waiting:
+            deferred.settle()
         all_args = (target, *args)
         ctx.needs = needs = [isinstance(x, Tensor) and recording and x._requires_grad for x in all_args]
         track = True in needs
@@ -385,3 +391,5 @@ class _SavedOutput:
 
 
 from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)
+
+from . import deferred  # noqa: E402

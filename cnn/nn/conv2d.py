@@ -4,7 +4,9 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html."""
 import math
 
 from cnn import _cnn
+from cnn.autograd import deferred
 from cnn.autograd.function import Operation
+from cnn.autograd.grad_mode import mode
 from cnn.backends import conv as settings
 from cnn.ops.creation import empty
 
@@ -14,6 +16,23 @@ from .parameter import Parameter
 
 
 class Convolution(Operation):
+    @classmethod
+    def apply(cls, x, w, b, geometry):
+        if not deferred.state.depth:
+            return super().apply(x, w, b, geometry)
+        arguments = (x._a, w._a, None if b is None else b._a, *geometry, settings.code)
+        _cnn.conv2d_check(*arguments)
+        y = deferred.wait(lambda relu=False: _cnn.conv2d_forward(*arguments, relu))
+        if mode.enabled:
+            ctx = cls()
+            ctx.needs = [x._requires_grad, w._requires_grad, b is not None and b._requires_grad, False]
+            if True in ctx.needs:
+                ctx.geometry, ctx.saved = geometry, arguments[:2]
+                ctx.link((x, w, b, geometry))
+                ctx.remember_versions((x, w), ())
+                y._node, y._requires_grad = ctx, True
+        return y
+
     @staticmethod
     def forward(ctx, x, w, b, geometry):
         ctx.geometry = geometry

@@ -6,6 +6,7 @@ train(), print) walks them.
 """
 
 from cnn import types
+from cnn.autograd import deferred
 from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
 
@@ -58,6 +59,9 @@ class Module(HooksMixin, StateDictMixin):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args, **kwargs):
+        has_children = bool(self._modules)
+        if has_children:
+            deferred.enter()
         try:
             if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
                 return call_with_hooks(self, args, kwargs)
@@ -65,6 +69,9 @@ class Module(HooksMixin, StateDictMixin):
         except (ShapeError, DTypeError, IndexError) as error:
             _name_failing_layer(self, error)
             raise
+        finally:
+            if has_children:
+                deferred.leave()
 
     # Registration
 

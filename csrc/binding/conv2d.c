@@ -149,6 +149,22 @@ static double work_of(const conv2d_shape *s)
     return (double)s->N * s->OC * s->OH * s->OW * (s->C / s->G) * s->KH * s->KW / 8;
 }
 
+/* The checks of conv2d_forward, for a call that is put off. */
+PyObject *py_conv2d_check(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *w = NULL, *b = NULL;
+    geometry g;
+    conv2d_shape s;
+    int ok = check_nargs("conv2d", nargs, 3 + GEOMETRY) == 0 && parse_geometry(args + 3, &g) == 0 &&
+             (x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) != NULL &&
+             (w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) != NULL && bias_arg(args[2], w, &b) == 0 &&
+             check_geometry(x, w, &g, &s) == 0;
+    Py_XDECREF(x);
+    Py_XDECREF(w);
+    Py_XDECREF(b);
+    return ok ? Py_NewRef(Py_None) : NULL;
+}
+
 PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *w = NULL, *b = NULL, *y = NULL;

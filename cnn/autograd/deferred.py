@@ -1,0 +1,56 @@
+"""Results that wait for whoever looks at them first.
+
+A convolution inside a network is not computed when it is called but when its result is looked at. If that is the ReLU
+behind it, both are computed in one pass over memory (`s->relu` in csrc/kernels/conv2d.h), and the values before the
+ReLU are never stored.
+
+Nobody can tell the difference: everything is checked when it is called, and what still waits is computed before a
+tensor is changed in place, and at the latest when the outermost Module returns. Outside of a Module with children
+nothing waits at all.
+"""
+
+import threading
+import weakref
+
+from cnn.tensor import Tensor
+
+
+class _State(threading.local):
+    depth = 0  # calls of Modules with children that are under way in this thread
+    waiting = ()  # weak references to the tensors that may still wait
+
+
+state = _State()
+
+
+def enter():
+    """A Module with children is called."""
+    if state.depth == 0:
+        state.waiting = []
+    state.depth += 1
+
+
+def leave():
+    """It returns."""
+    state.depth -= 1
+    if state.depth == 0:
+        settle()
+        state.waiting = ()
+
+
+def settle():
+    """Compute what still waits and can still be looked at."""
+    references = state.waiting
+    state.waiting = [] if state.depth else ()
+    for reference in references:
+        tensor = reference()
+        if tensor is not None:
+            tensor._a  # noqa: B018  (looking at it computes it)
+
+
+def wait(compute):
+    """A Tensor whose array is `compute()`, called when it is first needed."""
+    tensor = object.__new__(Tensor)
+    tensor._pending = compute
+    state.waiting.append(weakref.ref(tensor))
+    return tensor

@@ -1,0 +1,157 @@
+"""Convolutions that wait for the ReLU behind them: nobody can tell, except by the clock."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from harness import rng
+
+import cnn
+from cnn import nn
+from cnn.nn import functional as F
+
+
+def images(*shape):
+    return cnn.from_numpy(rng(0).standard_normal(shape).astype(np.float32))
+
+
+class Net(nn.Module):
+    """A network whose forward is the given function of (self, x)."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.conv, self.relu, self.relu_ = nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(20, 5, 3)
+        self.f = f
+
+    def forward(self, x):
+        return self.f(self, x)
+
+
+def keeps_both(net, x):
+    y = net.conv(x)
+    z = net.relu(y)
+    return y, z
+
+
+PROGRAMS = {
+    "conv": lambda net, x: net.conv(x),
+    "relu": lambda net, x: net.relu(net.conv(x)),
+    "relu in place": lambda net, x: net.relu_(net.conv(x)),
+    "F.relu": lambda net, x: F.relu(net.conv(x)),
+    "clamp": lambda net, x: net.conv(x).clamp(min=0),
+    "both": keeps_both,
+    "conv of conv": lambda net, x: net.second(net.conv(x)),
+    "two": lambda net, x: net.second(net.relu(net.conv(x))),
+    "used twice": lambda net, x: (lambda y: net.relu(y) + y)(net.conv(x)),
+    "shape first": lambda net, x: (lambda y: net.relu(y.view(y.size(0), -1)))(net.conv(x)),
+    "unbatched": lambda net, x: net.relu(net.conv(x[0])),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_same_bits_as_one_after_the_other(every_isa, name):
+    """Inside a Module convolutions wait; the same program outside of one does not."""
+    cnn.manual_seed(1)
+    net = Net(PROGRAMS[name])
+    results = []
+    for call in (net, net.forward):
+        x = images(2, 3, 8, 8).requires_grad_()
+        outs = call(x)
+        outs = outs if isinstance(outs, tuple) else (outs,)
+        for p in net.parameters():
+            p.grad = None
+        sum(o.sum() for o in outs).backward()
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        results.append([t.detach().numpy().copy() for t in (*outs, x.grad, *gradients)])
+    for a, b in zip(*results, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_nothing_waits_after_the_call():
+    kept = []
+
+    def f(net, x):
+        kept.append(net.conv(x))
+        assert "_pending" in kept[0].__dict__
+        return net.relu(kept[0])
+
+    net = Net(f)
+    net(images(1, 3, 8, 8))
+    assert "_pending" not in kept[0].__dict__
+    assert "_pending" not in net.conv(images(1, 3, 8, 8)).__dict__  # and outside nothing waits at all
+
+
+def test_what_waits_is_computed_before_a_weight_changes():
+    def f(net, x):
+        y = net.conv(x)
+        with cnn.no_grad():
+            net.conv.weight.zero_()
+            net.conv.bias.fill_(7)
+        return y
+
+    net = Net(f)
+    x = images(1, 3, 8, 8)
+    expected = net.conv(x).tolist()
+    assert net(x).tolist() == expected
+
+
+def test_a_changed_weight_is_noticed_by_backward():
+    def f(net, x):
+        y = net.relu(net.conv(x))
+        with cnn.no_grad():
+            net.conv.weight.mul_(2)
+        return y
+
+    x = images(1, 3, 8, 8).requires_grad_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        Net(f)(x).sum().backward()
+
+
+def test_errors_come_at_the_call_and_name_the_layer():
+    reached = []
+
+    def f(net, x):
+        y = net.conv(x)
+        reached.append(y)
+        return y
+
+    with pytest.raises(ValueError, match=r"conv \(Conv2d\): conv2d: .*expected input \(1, 4, 8, 8\) to have 3 channels"):
+        Net(f)(images(1, 4, 8, 8))
+    assert not reached
+
+
+def test_an_error_in_forward_leaves_nothing_behind():
+    def f(net, x):
+        net.kept = net.conv(x)
+        raise KeyError("mine")
+
+    net = Net(f)
+    with pytest.raises(KeyError, match="mine"):
+        net(images(1, 3, 8, 8))
+    assert "_pending" not in net.kept.__dict__
+    assert cnn.autograd.deferred.state.depth == 0
+
+
+def test_a_result_that_nobody_looks_at_is_not_computed_nor_kept():
+    def f(net, x):
+        y = net.conv(x)
+        z = net.relu(y)
+        references.append(weakref.ref(y))
+        return z
+
+    references = []
+    with cnn.no_grad():
+        Net(f)(images(1, 3, 8, 8))
+    gc.collect()
+    assert references[0]() is None
+
+
+def test_hooks_see_the_result_before_the_relu():
+    seen = []
+    net = Net(lambda net, x: net.relu(net.conv(x)))
+    net.conv.register_forward_hook(lambda module, args, out: seen.append(out))
+    x = images(1, 3, 8, 8)
+    net(x)
+    assert np.array_equal(seen[0].detach().numpy(), net.conv(x).detach().numpy())
