@@ -30,6 +30,22 @@ static real sum_of(const real *x, ptrdiff_t n)
     return sum;
 }
 
+/* sums[c] += the sum over n pixels of C channels. Four pixels at a time, so that an addition need not wait for the one
+ * before to reach memory. */
+static void add_pixels(const real *restrict x, ptrdiff_t n, ptrdiff_t C, real *restrict sums)
+{
+    for (; n >= 4; n -= 4, x += 4 * C) {
+        for (ptrdiff_t c = 0; c < C; c++) {
+            sums[c] += (x[c] + x[C + c]) + (x[2 * C + c] + x[3 * C + c]);
+        }
+    }
+    for (; n > 0; n--, x += C) {
+        for (ptrdiff_t c = 0; c < C; c++) {
+            sums[c] += x[c];
+        }
+    }
+}
+
 /* The row y[i,:] of the output. */
 static void forward_row(const pool2d *s, const real *x, ptrdiff_t i, real *y)
 {
@@ -39,16 +55,14 @@ static void forward_row(const pool2d *s, const real *x, ptrdiff_t i, real *y)
         real *restrict out = y + j * C;
         adaptive_range(j, s->W, s->OW, &left, &right);
         memset(out, 0, (size_t)C * sizeof *out);
-        for (ptrdiff_t h = top; h < bottom; h++) {
-            const real *restrict in = x + (h * s->W + left) * C;
+        /* whole rows lie one after the other in memory */
+        ptrdiff_t rows = right - left == s->W ? bottom - top : 1, length = rows * (right - left);
+        for (ptrdiff_t h = top; h < bottom; h += rows) {
+            const real *in = x + (h * s->W + left) * C;
             if (C == 1) {
-                out[0] += sum_of(in, right - left);
-                continue;
-            }
-            for (ptrdiff_t w = left; w < right; w++, in += C) {
-                for (ptrdiff_t c = 0; c < C; c++) {
-                    out[c] += in[c];
-                }
+                out[0] += sum_of(in, length);
+            } else {
+                add_pixels(in, length, C, out);
             }
         }
         real count = (real)((bottom - top) * (right - left));
@@ -77,8 +91,27 @@ void FN(adaptive_avg_pool2d_forward)(const real *x, real *y, const pool2d *s)
     parallel_for(c.chunks, forward_chunk, &c);
 }
 
-/* The row dx[h,:] of the gradient: each window of each row of windows over it gives its share. */
-static void backward_row(const pool2d *s, const real *dy, ptrdiff_t h, real *share, real *dx)
+/* Planes: each window gives its share to its inputs. */
+static void backward_plane(const pool2d *s, const real *dy, real *dx)
+{
+    ptrdiff_t top, bottom, left, right;
+    memset(dx, 0, (size_t)(s->H * s->W) * sizeof *dx);
+    for (ptrdiff_t i = 0; i < s->OH; i++) {
+        adaptive_range(i, s->H, s->OH, &top, &bottom);
+        for (ptrdiff_t j = 0; j < s->OW; j++) {
+            adaptive_range(j, s->W, s->OW, &left, &right);
+            real share = dy[i * s->OW + j] / (real)((bottom - top) * (right - left));
+            for (ptrdiff_t h = top; h < bottom; h++) {
+                for (ptrdiff_t w = left; w < right; w++) {
+                    dx[h * s->W + w] += share;
+                }
+            }
+        }
+    }
+}
+
+/* Channels last: the row dx[h,:] of the gradient, from all windows over it. `share` has room for C values. */
+static void backward_row(const pool2d *s, const real *dy, ptrdiff_t h, real *restrict share, real *dx)
 {
     ptrdiff_t first, last, top, bottom, left, right, C = s->inner;
     memset(dx, 0, (size_t)(s->W * C) * sizeof *dx);
@@ -105,7 +138,14 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
 {
     const adaptive_context *c = context;
     const pool2d *s = c->sizes;
-    ptrdiff_t begin, end;
+    ptrdiff_t begin, end, inputs = s->H * s->W, outputs = s->OH * s->OW;
+    if (s->inner == 1) {
+        chunk_bounds(s->outer, c->chunks, chunk, &begin, &end);
+        for (ptrdiff_t o = begin; o < end; o++) {
+            backward_plane(s, c->in + o * outputs, c->out + o * inputs);
+        }
+        return;
+    }
     real *share = scratch((size_t)s->inner * sizeof *share);
     if (share == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
@@ -113,7 +153,7 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
     }
     chunk_bounds(s->outer * s->H, c->chunks, chunk, &begin, &end);
     for (ptrdiff_t r = begin; r < end; r++) {
-        const real *dy = c->in + r / s->H * (s->OH * s->OW * s->inner);
+        const real *dy = c->in + r / s->H * (outputs * s->inner);
         backward_row(s, dy, r % s->H, share, c->out + r * s->W * s->inner);
     }
 }
@@ -121,6 +161,7 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
 void FN(adaptive_avg_pool2d_backward)(const real *dy, real *dx, const pool2d *s)
 {
     adaptive_context c = {.sizes = s, .in = dy, .out = dx};
-    c.chunks = chunks_of(s->outer * s->H, pool_rows_a_chunk(s->W, s->inner, s->OH / s->H + 1));
+    ptrdiff_t grain = pool_rows_a_chunk(s->W, s->inner, s->OH / s->H + 1);
+    c.chunks = s->inner == 1 ? chunks_of(s->outer, grain / s->H) : chunks_of(s->outer * s->H, grain);
     parallel_for(c.chunks, backward_chunk, &c);
 }

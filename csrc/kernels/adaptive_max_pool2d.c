@@ -24,22 +24,53 @@ typedef struct {
     ptrdiff_t chunks;
 } adaptive_context;
 
+/* Planes: one window of the plane x, whose answer stays in registers. */
+static void window_of_plane(const real *x, ptrdiff_t W, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                            ptrdiff_t right, real *y, int32_t *argmax)
+{
+    real best = -INFINITY;
+    ptrdiff_t position = top * W + left;
+    for (ptrdiff_t h = top; h < bottom; h++) {
+        for (ptrdiff_t w = left; w < right; w++) {
+            real value = x[h * W + w];
+            /* The first test is true for a larger value and wherever a NaN takes part: one comparison for most. */
+            if (!(value <= best) && (value > best || value != value)) {
+                best = value;
+                position = h * W + w;
+            }
+        }
+    }
+    *y = best;
+    *argmax = (int32_t)position;
+}
+
+/* Channels last: one window, all channels of a pixel at once. */
+static void window_of_channels(const real *x, ptrdiff_t W, ptrdiff_t C, ptrdiff_t top, ptrdiff_t bottom, ptrdiff_t left,
+                               ptrdiff_t right, real *y, int32_t *argmax)
+{
+    for (ptrdiff_t c = 0; c < C; c++) {
+        y[c] = -INFINITY;
+        argmax[c] = (int32_t)(top * W + left);
+    }
+    for (ptrdiff_t h = top; h < bottom; h++) {
+        for (ptrdiff_t w = left; w < right; w++) {
+            ptrdiff_t position = h * W + w;
+            offer(x + position * C, (int32_t)position, 0, y, argmax, C);
+        }
+    }
+}
+
 /* The rows y[i,:] and argmax[i,:] of the output. */
 static void forward_row(const pool2d *s, const real *x, ptrdiff_t i, real *y, int32_t *argmax)
 {
     ptrdiff_t top, bottom, left, right, C = s->inner;
     adaptive_range(i, s->H, s->OH, &top, &bottom);
-    for (ptrdiff_t j = 0; j < s->OW; j++) {
+    for (ptrdiff_t j = 0; j < s->OW; j++, y += C, argmax += C) {
         adaptive_range(j, s->W, s->OW, &left, &right);
-        for (ptrdiff_t c = j * C; c < (j + 1) * C; c++) {
-            y[c] = -INFINITY;
-            argmax[c] = (int32_t)(top * s->W + left);
-        }
-        for (ptrdiff_t h = top; h < bottom; h++) {
-            for (ptrdiff_t w = left; w < right; w++) {
-                ptrdiff_t position = h * s->W + w;
-                offer(x + position * C, (int32_t)position, 0, y + j * C, argmax + j * C, C);
-            }
+        if (C == 1) {
+            window_of_plane(x, s->W, top, bottom, left, right, y, argmax);
+        } else {
+            window_of_channels(x, s->W, C, top, bottom, left, right, y, argmax);
         }
     }
 }

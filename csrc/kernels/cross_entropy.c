@@ -51,6 +51,7 @@ void FN(target_weight)(const int64_t *target, const real *w, double *sum, ptrdif
 static real smooth_row(const real *x, const real *w, real log_sum, real share, real *dx, real scale, ptrdiff_t C)
 {
     real sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (ptrdiff_t c = 0; c < C; c++) {
         real q = share * weight_of(w, c);
         sum += q * (log_sum - x[c]);
