@@ -1,8 +1,10 @@
 """Layers: see torch.nn. One file per layer holds its function and its Module; this one only re-exports the Modules."""
 
 from . import functional, init, parameter, utils
+from .adaptive_avg_pool1d import AdaptiveAvgPool1d
 from .adaptive_avg_pool2d import AdaptiveAvgPool2d
 from .adaptive_max_pool2d import AdaptiveMaxPool2d
+from .avg_pool1d import AvgPool1d
 from .avg_pool2d import AvgPool2d
 from .batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .binary_cross_entropy import BCELoss

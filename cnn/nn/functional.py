@@ -1,7 +1,9 @@
 """Layers as functions: see torch.nn.functional. This file only re-exports."""
 
+from .adaptive_avg_pool1d import adaptive_avg_pool1d
 from .adaptive_avg_pool2d import adaptive_avg_pool2d
 from .adaptive_max_pool2d import adaptive_max_pool2d, adaptive_max_pool2d_with_indices
+from .avg_pool1d import avg_pool1d
 from .avg_pool2d import avg_pool2d
 from .batch_norm import batch_norm
 from .binary_cross_entropy import binary_cross_entropy

@@ -4,10 +4,7 @@ from cnn.errors import ShapeError
 
 from .max_pool2d import max_pool2d
 from .module import Module
-
-
-def _single(value):
-    return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+from .sizes import single
 
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -17,10 +14,10 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
             "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:"
             f"{list(input.shape)}"
         )
-    steps = None if stride is None else (1, _single(stride))
+    steps = None if stride is None else (1, single(stride))
     row = input.unsqueeze(-2)
     result = max_pool2d(
-        row, (1, _single(kernel_size)), steps, (0, _single(padding)), (1, _single(dilation)), ceil_mode, return_indices
+        row, (1, single(kernel_size)), steps, (0, single(padding)), (1, single(dilation)), ceil_mode, return_indices
     )
     if return_indices:
         return result[0].squeeze(-2), result[1].squeeze(-2)

@@ -22,6 +22,11 @@ def pair(value, layer, name):
     return values
 
 
+def single(value):
+    """The one int of a 1-d layer's argument, which may come as a sequence of one."""
+    return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+
+
 def lies_channels_last(x):
     """True if the array (N, C, H, W) lies (N, H, W, C) in memory."""
     return x.ndim == 4 and not x.flags.c_contiguous and x.strides[1] == x.itemsize
