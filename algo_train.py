@@ -3,7 +3,6 @@
 import cnn
 import cnn.nn as nn
 import cnn.optim as optim
-
 import utils
 
 
@@ -19,15 +18,15 @@ def sup_trn(net, trn_loader, val_loader, opt_dict):
     """
     utils.check_options(opt_dict)
     solver = make_solver(net, opt_dict)
-    schedule = optim.lr_scheduler.MultiStepLR(solver, milestones=opt_dict['lr_sch'], gamma=opt_dict['lr_factor'])
+    schedule = optim.lr_scheduler.MultiStepLR(solver, milestones=opt_dict["lr_sch"], gamma=opt_dict["lr_factor"])
     criterion = nn.CrossEntropyLoss()
 
-    with utils.Run(net, solver, schedule, opt_dict) as run:
+    with utils.Run(net, solver, schedule, trn_loader, opt_dict) as run:
         if run.time_to_validate():  # a resumed run that was stopped in its validation
             run.validated(*validate(net, val_loader, criterion, opt_dict))
 
-        while run.epoch < opt_dict['num_epochs']:
-            for x, t in run.batches(trn_loader):
+        while run.epoch < opt_dict["num_epochs"]:
+            for x, t in run.batches():
                 net.train()
                 x, t = to_device(x, t, opt_dict)
 
@@ -63,15 +62,17 @@ def validate(net, loader, criterion, opt_dict):
 
 
 def make_solver(net, opt_dict):
-    if opt_dict['solver'] == 'SGDM':
-        return optim.SGD(net.parameters(), lr=opt_dict['lr'], momentum=opt_dict['momentum'], weight_decay=opt_dict['wd'])
-    if opt_dict['solver'] == 'Adam':
-        return optim.Adam(net.parameters(), lr=opt_dict['lr'], weight_decay=opt_dict['wd'])
+    if opt_dict["solver"] == "SGDM":
+        return optim.SGD(
+            net.parameters(), lr=opt_dict["lr"], momentum=opt_dict["momentum"], weight_decay=opt_dict["wd"]
+        )
+    if opt_dict["solver"] == "Adam":
+        return optim.Adam(net.parameters(), lr=opt_dict["lr"], weight_decay=opt_dict["wd"])
     raise utils.InputError(f"opt_dict['solver']: expected 'Adam' or 'SGDM', got {opt_dict['solver']!r}")
 
 
 def to_device(x, t, opt_dict):
     """A batch where the network is; labels (N, 1) as (N,)."""
-    if opt_dict['gpu']:
+    if opt_dict["gpu"]:
         x, t = x.cuda(), t.cuda()
     return x, t.view(-1)

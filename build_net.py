@@ -2,7 +2,7 @@
 
 import cnn.nn as nn
 
-ACTIVATIONS = {'relu': nn.ReLU, 'sigmoid': nn.Sigmoid, 'tanh': nn.Tanh, 'none': nn.Identity}
+ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "none": nn.Identity}
 
 
 class ConvBlock(nn.Module):
@@ -13,9 +13,9 @@ class ConvBlock(nn.Module):
 
     def __init__(self, kernel, inp_ch, out_ch):
         super().__init__()
-        self.conv1 = nn.Conv2d(inp_ch, out_ch, kernel, padding='same')
+        self.conv1 = nn.Conv2d(inp_ch, out_ch, kernel, padding="same")
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(out_ch, out_ch, kernel, padding='same')
+        self.conv2 = nn.Conv2d(out_ch, out_ch, kernel, padding="same")
         self.relu2 = nn.ReLU()
         self.pool = nn.MaxPool2d(2)
 
@@ -35,7 +35,9 @@ class DenseBlock(nn.Module):
     def __init__(self, inp, out, act_type):
         super().__init__()
         if act_type not in ACTIVATIONS:
-            raise ValueError(f'DenseBlock: act_type must be one of {", ".join(map(repr, ACTIVATIONS))}, got {act_type!r}')
+            raise ValueError(
+                f"DenseBlock: act_type must be one of {', '.join(map(repr, ACTIVATIONS))}, got {act_type!r}"
+            )
         self.linear = nn.Linear(inp, out)
         self.act = ACTIVATIONS[act_type]()
 
@@ -46,8 +48,8 @@ class DenseBlock(nn.Module):
 class CNN(nn.Module):
     """Images (N, channels, height, width) -> one score for each of out_dim classes: (N, out_dim).
 
-    inp_dim: (channels, height, width) of one image. kernel, channels and hidden are the parts you may choose: the size of
-    the kernels, the channels of the two convolutional blocks, the units of the first dense block.
+    inp_dim: (channels, height, width) of one image. kernel, channels and hidden are yours to choose: the size of the
+    kernels, the channels of the two convolutional blocks, the units of the first dense block.
     """
 
     def __init__(self, inp_dim, out_dim, kernel=3, channels=(32, 64), hidden=512):
@@ -56,8 +58,8 @@ class CNN(nn.Module):
         self.block1 = ConvBlock(kernel, inp_ch, channels[0])
         self.block2 = ConvBlock(kernel, channels[0], channels[1])
         self.features = channels[1] * (height // 4) * (width // 4)  # each block's pooling halved the image
-        self.dense1 = DenseBlock(self.features, hidden, 'relu')
-        self.dense2 = DenseBlock(hidden, out_dim, 'none')
+        self.dense1 = DenseBlock(self.features, hidden, "relu")
+        self.dense2 = DenseBlock(hidden, out_dim, "none")
 
     def forward(self, x):
         x = self.block1(x)

@@ -3,25 +3,24 @@
 import numpy as np
 
 import cnn
-from cnn.utils.data import Dataset
-
 import utils
+from cnn.utils.data import Dataset
 
 
 class DataFeed(Dataset):
     """The data set in one .mat file; feed[i] is [x, t].
 
     root   path of the file: `img` (N x 3072, pixels 0..255) and `cls` (N labels), as get_data.py writes it
-    trf    True: each colour is shifted and scaled to mean 0 and standard deviation 1; False: pixels are only scaled to 0..1
-    stats  {'mean': 3 numbers, 'std': 3 numbers} of pixels scaled to 0..1, from utils.cal_stats; needed where trf is True
+    trf    True: each colour is shifted and scaled to mean 0 and standard deviation 1; False: pixels only go to 0..1
+    stats  {'mean': 3 numbers, 'std': 3 numbers} of pixels in 0..1, from utils.cal_stats; needed where trf is True
 
-    x is float32 (3, 32, 32), t int64 (1,). Pixels stay the bytes they are in memory (150 MB for 50,000 images, not the 600 MB
-    of their floats); only what is asked for becomes float.
+    x is float32 (3, 32, 32), t int64 (1,). In memory pixels stay the bytes they are (154 MB for 50,000 images, not the
+    614 MB of their floats); only what is asked for becomes float.
     """
 
     def __init__(self, root, trf, stats=None):
         self.images, self.labels, self.name = utils.read_images(root)
-        mean, std = utils.check_stats(stats, 'stats') if trf else (np.zeros(3), np.ones(3))
+        mean, std = utils.check_stats(stats, "stats") if trf else (np.zeros(3), np.ones(3))
         # (x / 255 - mean) / std as one multiplication and one subtraction, a scale and a shift for each colour.
         self.scale = (1 / (255 * std)).astype(np.float32).reshape(3, 1, 1)
         self.shift = (mean / std).astype(np.float32).reshape(3, 1, 1)

@@ -106,7 +106,7 @@ def append_matrix(file, name, rows):
 
     SciPy would hold two float copies of 50,000 images for that, 1.2 GB; this converts a few columns at a time. The
     layout is in "MAT-File Format" (The MathWorks): a matrix is four elements of a tag (type, bytes) and data. See
-    utils.map_array, which reads it.
+    cnn.utils.matfile, which reads it.
     """
     import numpy as np
 
@@ -124,7 +124,7 @@ def append_matrix(file, name, rows):
 
 def name_in(path):
     """The name of the data set in a .mat file, as utils.read_images tells it too."""
-    return utils.mat_name(utils.load_mat(path, variables=["name"]), os.path.basename(path))
+    return utils.mat_name(utils.read_mat(path), os.path.basename(path))
 
 
 def main():
