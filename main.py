@@ -97,6 +97,7 @@ def find_data(options, given):
         options["data_name"] = get_data(**wanted)
     except DataNotFound as problem:
         print(f"CIFAR-10 was not found: {problem}")
+        print("With a copy elsewhere: python main.py --data-root FOLDER")
         print("Going on with the drawn data set; its accuracy says nothing about CIFAR-10.", flush=True)
         options.update(shapes)
         options["data_name"] = get_data(**{**wanted, **{key: options[key] for key in ("data", "trn_root", "val_root")}})
