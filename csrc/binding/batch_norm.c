@@ -53,7 +53,7 @@ static PyArrayObject *input_arg(PyObject *object)
 PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
-    PyArrayObject *y = NULL, *mean = NULL, *invstd = NULL;
+    PyArrayObject *y = NULL, *mean = NULL, *variance = NULL, *invstd = NULL;
     ptrdiff_t training;
     double momentum, eps;
     int failed = 0;
@@ -78,20 +78,37 @@ PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *ar
         goto fail;
     }
     sizes s = sizes_of(x);
-    if (!(y = array_new_like(x)) || !(mean = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS)) ||
-        !(invstd = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS))) {
+    int type = PyArray_TYPE(x);
+    if (!(y = array_new_like(x)) || !(invstd = array_zeros(1, &s.C, type, ROWS))) {
         goto fail;
     }
-    if (PyArray_SIZE(x) > 0) { /* an empty batch has no statistics, and leaves the running ones alone */
-        PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
-        kernels_of(x)->batch_norm_forward(PyArray_DATA(x), data_or_null(weight), data_or_null(bias),
-                                          data_or_null(running_mean), data_or_null(running_var), PyArray_DATA(y),
-                                          PyArray_DATA(mean), PyArray_DATA(invstd), s.outer, s.C, s.inner,
-                                          (int)training, momentum, eps);
-        if (kernel_leave(state) < 0) {
+    if (training) {
+        mean = array_zeros(1, &s.C, type, ROWS);
+        variance = array_zeros(1, &s.C, type, ROWS);
+        if (mean == NULL || variance == NULL) {
+            goto fail;
+        }
+    } else { /* a copy: backward may come after the running statistics have moved on */
+        mean = (PyArrayObject *)PyArray_NewCopy(running_mean, NPY_CORDER);
+        variance = (PyArrayObject *)Py_NewRef(running_var);
+        if (mean == NULL) {
             goto fail;
         }
     }
+    if (PyArray_SIZE(x) > 0) { /* an empty batch has no statistics, and leaves the running ones alone */
+        PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
+        kernels_of(x)->batch_norm_forward(PyArray_DATA(x), data_or_null(weight), data_or_null(bias), PyArray_DATA(y),
+                                          PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(invstd), s.outer,
+                                          s.C, s.inner, (int)training, eps);
+        if (kernel_leave(state) < 0) {
+            goto fail;
+        }
+        if (training && running_mean != NULL) {
+            kernels_of(x)->batch_norm_track(PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(running_mean),
+                                            PyArray_DATA(running_var), s.C, s.outer * s.inner, momentum);
+        }
+    }
+    Py_DECREF(variance);
     Py_DECREF(x);
     Py_XDECREF(weight);
     Py_XDECREF(bias);
@@ -106,6 +123,7 @@ fail:
     Py_XDECREF(running_var);
     Py_XDECREF(y);
     Py_XDECREF(mean);
+    Py_XDECREF(variance);
     Py_XDECREF(invstd);
     return NULL;
 }

@@ -172,51 +172,39 @@ static void write_out(batch_norm_context *k)
 
 /* ---- forward ---- */
 
-/* Batch statistics: mean[c] and the biased variance[c]. */
-static void statistics(const real *x, real *mean, double *variance, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner)
+/* Batch statistics: mean[c] and the biased variance[c]. 0 if there is no memory. */
+static int statistics(const real *x, real *mean, real *variance, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner)
 {
     batch_norm_context k = {.x = x, .mean = mean, .outer = outer, .C = C, .inner = inner};
     double M = (double)(outer * inner);
     for (ptrdiff_t c = 0; c < C; c++) {
-        mean[c] = isfinite(x[c * inner]) ? x[c * inner] : 0;
+        mean[c] = isfinite(x[c * inner]) ? x[c * inner] : 0; /* the shift */
     }
     if (!sum_over_channels(&k)) {
-        return;
+        return 0;
     }
     for (ptrdiff_t c = 0; c < C; c++) {
         double shifted_mean = k.first[c] / M;
         double v = k.second[c] / M - shifted_mean * shifted_mean;
         mean[c] = (real)(mean[c] + shifted_mean);
-        variance[c] = v < 0 ? 0 : v;
+        variance[c] = v < 0 ? 0 : (real)v;
     }
     memory_put(k.first);
+    return 1;
 }
 
-/* Writes y, and mean and invstd = 1 / sqrt(var + eps) for backward. In training (M > 0) these are the batch's, and the
- * running statistics, where not NULL, move towards them by `momentum`, with the unbiased variance; else they are the
- * running ones. */
-void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, real *running_mean, real *running_var,
-                            real *y, real *mean, real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner,
-                            int training, double momentum, double eps)
+/* In training mean and variance (C) are outputs, the batch's own; else they are inputs, the running ones. invstd is
+ * 1 / sqrt(variance + eps), for backward. */
+void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance,
+                            real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps)
 {
-    double M = (double)(outer * inner);
-    double *variance = memory_get((size_t)C * (sizeof(double) + 2 * sizeof(real)));
-    if (variance == NULL) {
+    real *scale = memory_get((size_t)(2 * C) * sizeof *scale), *shift = scale + C;
+    if (scale == NULL || (training && !statistics(x, mean, variance, outer, C, inner))) {
         kernel_abort(KERNEL_NO_MEMORY);
+        memory_put(scale);
         return;
     }
-    real *scale = (real *)(variance + C), *shift = scale + C;
-    if (training) {
-        statistics(x, mean, variance, outer, C, inner);
-    }
     for (ptrdiff_t c = 0; c < C; c++) {
-        if (training && running_mean != NULL) {
-            running_mean[c] = (real)((1 - momentum) * running_mean[c] + momentum * mean[c]);
-            running_var[c] = (real)((1 - momentum) * running_var[c] + momentum * variance[c] * (M / (M - 1)));
-        } else if (!training) {
-            mean[c] = running_mean[c];
-            variance[c] = running_var[c];
-        }
         invstd[c] = (real)(1 / sqrt(variance[c] + eps));
         scale[c] = gamma != NULL ? gamma[c] * invstd[c] : invstd[c];
         shift[c] = beta != NULL ? beta[c] : 0;
@@ -226,7 +214,19 @@ void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, 
     k.C = C;
     k.inner = inner;
     write_out(&k);
-    memory_put(variance);
+    memory_put(scale);
+}
+
+/* The running statistics move towards the batch's by `momentum`, the variance towards the unbiased one of M values. A
+ * kernel of its own, to be called once forward has succeeded: an interrupted one must leave them as they were. */
+void FN(batch_norm_track)(const real *mean, const real *variance, real *running_mean, real *running_var, ptrdiff_t C,
+                          ptrdiff_t M, double momentum)
+{
+    double unbiased = (double)M / (double)(M - 1);
+    for (ptrdiff_t c = 0; c < C; c++) {
+        running_mean[c] = (real)((1 - momentum) * running_mean[c] + momentum * mean[c]);
+        running_var[c] = (real)((1 - momentum) * running_var[c] + momentum * unbiased * variance[c]);
+    }
 }
 
 /* ---- backward ---- */
