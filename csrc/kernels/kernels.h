@@ -40,9 +40,10 @@
     K(kl_div_backward, PAIR_SLOPE)                                                                                     \
     K(kl_div_backward_target, PAIR_SLOPE)                                                                              \
     K(outside_unit, (const real *x, ptrdiff_t *outside, ptrdiff_t n))                                                  \
-    K(batch_norm_forward,                                                                                              \
-      (const real *x, const real *gamma, const real *beta, real *running_mean, real *running_var, real *y, real *mean, \
-       real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double momentum, double eps))        \
+    K(batch_norm_forward, (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance,    \
+                           real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps))     \
+    K(batch_norm_track, (const real *mean, const real *variance, real *running_mean, real *running_var, ptrdiff_t C,   \
+                         ptrdiff_t M, double momentum))                                                                \
     K(batch_norm_backward,                                                                                             \
       (const real *dy, const real *x, const real *gamma, const real *mean, const real *invstd, real *dx, real *dgamma, \
        real *dbeta, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training))                                      \
