@@ -39,8 +39,11 @@ enum {
     STAGED_BYTES = 8 << 20,      /* of V and sums in a staged batch: a share of the third-level cache */
     FUSED_LEAST = 2 * TILE_ROWS, /* tiles in a fused chunk; with fewer, tile() runs half empty */
     GRADIENT_BYTES = 768 << 10,  /* of sums for the weights that a chunk may keep for itself */
-    SLOTS = 16,                  /* chunks that keep such sums, at most */
+    SLOTS = 16,                  /* chunks that keep such sums, at most, */
+    SLOTS_BYTES = 5 << 20,       /* and all that they keep */
+    SLOTS_GRAIN = 1 << 13,       /* values in a chunk that adds them up */
     CHUNKS = 32,
+    TURNED = 8, /* filters turned at a time */
     GRAIN = 1 << 20, /* multiply-adds in a chunk, at least */
 };
 
@@ -72,13 +75,15 @@ typedef struct {
     const real *w; /* tap (i,j) from channel k to channel n is w[n * w_n + k * w_k + 3 * i + j] */
     ptrdiff_t w_n, w_k;
     int flip;
-    real *u;    /* [position][panel][k][lanes of the panel] */
+    real *u; /* [position][panel][k][lanes of the panel] */
+    ptrdiff_t u_position;
     real *bias; /* whole vectors */
 
     ptrdiff_t first, last, strips_per_chunk; /* strips at work */
     grid v, sums;                            /* staged: of all of them; fused: the shape only */
 
     real *gradient; /* [slot][position][C][oc]: sums of V * Z over tiles */
+    ptrdiff_t gradient_position;
     real *db;       /* [slot][oc] */
     ptrdiff_t slots, db_slots;
     real *dw;
@@ -120,7 +125,7 @@ static void forward_product(const pass *p, ptrdiff_t position, grid v, grid sums
     ptrdiff_t C = p->in.C, oc = p->out.c, row_tiles = ceil_div(tiles, TILE_ROWS);
     for (ptrdiff_t n = 0; n < oc; n += TILE_COLS) {
         ptrdiff_t lanes = panel_lanes(oc, n);
-        const real *u = p->u + position * C * oc + n * C;
+        const real *u = p->u + position * p->u_position + n * C;
         real *c = sums.p + position * sums.position + n / TILE_COLS * sums.panel;
         for (ptrdiff_t t = 0; t < row_tiles; t++) {
             ptrdiff_t begin, end;
@@ -145,7 +150,7 @@ static void gradient_product(const pass *p, ptrdiff_t position, grid v, grid z, 
             for (ptrdiff_t t = 0; t < row_tiles; t++) {
                 ptrdiff_t begin, end;
                 chunk_bounds(rows, row_tiles, t, &begin, &end);
-                real *c = gradient + (position * C + k + begin) * oc + n;
+                real *c = gradient + position * p->gradient_position + (k + begin) * oc + n;
                 gradient_tiles[end - begin - 1][panel_lanes(oc, n) > VLEN](tiles, a + begin, v.tile, b, z.tile, c, oc, &how);
             }
         }
@@ -154,15 +159,31 @@ static void gradient_product(const pass *p, ptrdiff_t position, grid v, grid z, 
 
 /* ---- filters to U ------------------------------------------------------------------------------------------------ */
 
-/* U for the output channels of a panel. */
+/* Taps of `count` input channels from k on: to[channel][tap][lane], the output channels from n on side by side. */
+static void turn_filters(const pass *p, ptrdiff_t n, ptrdiff_t size, ptrdiff_t k, ptrdiff_t count, ptrdiff_t lanes, real *to)
+{
+    const real *w = p->w + n * p->w_n + k * p->w_k;
+    if (p->w_k == 9) {
+        pack_transposed(size, 9 * count, w, p->w_n, to, lanes, 9 * count);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < count; i++) {
+        pack_transposed(size, 9, w + i * p->w_k, p->w_n, to + 9 * i * lanes, lanes, 9 * p->w_k);
+    }
+}
+
+/* U for the output channels of a panel. Filters are turned a few at a time: the loads that follow would wait for the
+ * narrower stores, were they to come at once. */
 ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n)
 {
     ptrdiff_t lanes = panel_lanes(p->out.c, n), size = at_most(lanes, p->out.C - n);
-    ptrdiff_t position = p->in.C * p->out.c;
-    real taps[9 * 2 * VBYTES / sizeof(real)] = {0};
+    real turned[TURNED * 9 * 2 * VBYTES / sizeof(real)];
+    memset(turned, 0, sizeof turned); /* lanes beyond the last channel */
     for (ptrdiff_t k = 0; k < p->in.C; k++) {
-        real *u = p->u + n * p->in.C + k * lanes;
-        pack_transposed(size, 9, p->w + n * p->w_n + k * p->w_k, p->w_n, taps, lanes, 0);
+        real *u = p->u + n * p->in.C + k * lanes, *taps = turned + k % TURNED * 9 * lanes;
+        if (k % TURNED == 0) {
+            turn_filters(p, n, size, k, at_most(TURNED, p->in.C - k), lanes, taps);
+        }
         for (ptrdiff_t lane = 0; lane < lanes; lane += VLEN) {
             vec columns[3][6], g[3], row[6];
             for (int j = 0; j < 3; j++) {
@@ -177,7 +198,7 @@ ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n)
                 }
                 transform_taps(m, g, row);
                 for (int j = 0; j < m + 2; j++) {
-                    v_store(u + (i * (m + 2) + j) * position + lane, row[j]);
+                    v_store(u + (i * (m + 2) + j) * p->u_position + lane, row[j]);
                 }
             }
         }
@@ -228,55 +249,59 @@ static window window_at(const image *f, const real *pixels, ptrdiff_t top, ptrdi
     return s;
 }
 
-/* One strip to V, or, if `outputs`, of dy to Z; its first tile is number `tile` of the grid. sum += all pixels. */
+/* One strip to V, or, if `outputs`, of dy to Z; its first tile is number `tile` of the grid. db += all pixels, if it is
+ * not NULL. A line of channels at a time, so that `half`, the strip after the first step, stays in the first-level
+ * cache; the memory that the next strip reads is asked for on the way. */
 ALWAYS_INLINE void strip_to_grid(const int m, const int outputs, const image *f, const window *s, ptrdiff_t columns,
-                                 ptrdiff_t tile_cols, real *half, grid to, ptrdiff_t tile, real *sum)
+                                 ptrdiff_t tile_cols, real *half, grid to, ptrdiff_t tile, real *db)
 {
     const int n = m + 2, reads = outputs ? m : n;
-    ptrdiff_t c = f->c, after = columns - s->before - s->width;
+    ptrdiff_t after = columns - s->before - s->width;
     vec d[6], t[6];
     for (int i = 0; i < n; i++) {
-        memset(half + i * columns * c, 0, s->before * c * sizeof(real));
-        memset(half + ((i + 1) * columns - after) * c, 0, after * c * sizeof(real));
+        memset(half + i * columns * LINE, 0, s->before * LINE * sizeof(real));
+        memset(half + ((i + 1) * columns - after) * LINE, 0, after * LINE * sizeof(real));
     }
-    for (ptrdiff_t at = 0; at < s->width * c; at += VLEN) {
-        for (int i = 0; i < reads; i++) {
-            d[i] = v_load(s->row[i] + at);
-        }
-        if (outputs) {
-            transform_outputs(m, d, t);
-        } else {
-            transform_patch(m, d, t);
-        }
-        for (int i = 0; i < n; i++) {
-            v_store(half + (i * columns + s->before) * c + at, t[i]);
-        }
-    }
-    if (sum != NULL) {
-        for (ptrdiff_t at = 0; at < s->width * c; at += c) {
-            for (ptrdiff_t lane = 0; lane < c; lane += VLEN) {
-                vec total = v_load(sum + lane);
-                for (int i = 0; i < reads; i++) {
-                    total += v_load(s->row[i] + at + lane);
-                }
-                v_store(sum + lane, total);
+    for (ptrdiff_t channel = 0; channel < f->c; channel += LINE) {
+        ptrdiff_t lanes = at_most(LINE, f->c - channel);
+        for (ptrdiff_t w = 0; w < s->width; w++) {
+            ptrdiff_t from = w * f->c + channel;
+            for (int i = reads - m; f->direct && i < reads; i++) {
+                FETCH(s->row[i] + from + m * f->stride.h);
             }
-        }
-    }
-    for (ptrdiff_t col = 0; col < tile_cols; col++) {
-        for (ptrdiff_t lane = 0; lane < c; lane += VLEN) {
-            real *at = to.p + (tile + col) * to.tile + lane / TILE_COLS * to.panel + lane % TILE_COLS;
-            for (int i = 0; i < n; i++) {
-                for (int j = 0; j < reads; j++) {
-                    d[j] = v_load(half + (i * columns + col * m + j) * c + lane);
+            for (ptrdiff_t lane = 0; lane < lanes; lane += VLEN) {
+                for (int i = 0; i < reads; i++) {
+                    d[i] = v_load(s->row[i] + from + lane);
                 }
                 if (outputs) {
                     transform_outputs(m, d, t);
                 } else {
                     transform_patch(m, d, t);
                 }
-                for (int j = 0; j < n; j++) {
-                    v_store(at + (i * n + j) * to.position, t[j]);
+                for (int i = 0; i < n; i++) {
+                    v_store(half + (i * columns + s->before + w) * LINE + lane, t[i]);
+                }
+                if (outputs && db != NULL) {
+                    vec sum = m == 2 ? d[0] + d[1] : (d[0] + d[1]) + (d[2] + d[3]);
+                    v_store(db + channel + lane, v_load(db + channel + lane) + sum);
+                }
+            }
+        }
+        real *at = to.p + tile * to.tile + channel / TILE_COLS * to.panel + channel % TILE_COLS;
+        for (ptrdiff_t col = 0; col < tile_cols; col++, at += to.tile) {
+            for (ptrdiff_t lane = 0; lane < lanes; lane += VLEN) {
+                for (int i = 0; i < n; i++) {
+                    for (int j = 0; j < reads; j++) {
+                        d[j] = v_load(half + (i * columns + col * m + j) * LINE + lane);
+                    }
+                    if (outputs) {
+                        transform_outputs(m, d, t);
+                    } else {
+                        transform_patch(m, d, t);
+                    }
+                    for (int j = 0; j < n; j++) {
+                        v_store(at + (i * n + j) * to.position + lane, t[j]);
+                    }
                 }
             }
         }
@@ -290,13 +315,13 @@ static ptrdiff_t output_columns(const pass *p) { return p->tile_cols * p->m; }
 static ptrdiff_t input_space(const pass *p)
 {
     ptrdiff_t columns = input_columns(p);
-    return window_space(&p->in, p->m + 2, columns) + (p->m + 2) * columns * p->in.c;
+    return window_space(&p->in, p->m + 2, columns) + (p->m + 2) * columns * LINE;
 }
 
 static ptrdiff_t gradient_space(const pass *p)
 {
     ptrdiff_t columns = output_columns(p);
-    return window_space(&p->out, p->m, columns) + (p->m + 2) * columns * p->out.c;
+    return window_space(&p->out, p->m, columns) + (p->m + 2) * columns * LINE;
 }
 
 /* Strips of x to V. */
@@ -353,6 +378,7 @@ ALWAYS_INLINE void sums_to_pixels(const int m, const real *sums, ptrdiff_t posit
         for (int i = 0; i < m; i++) {
             vec sum = column[i] + bias;
             v_store(y + i * row + j * pixel, relu ? v_relu(sum) : sum);
+            __builtin_prefetch(y + (i + m) * row + j * pixel, 1, 2);
         }
     }
 }
@@ -413,19 +439,32 @@ static void output_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid su
 
 /* ---- sums to the gradient of the filters -------------------------------------------------------------------------- */
 
+static ptrdiff_t gradient_size(const pass *p) { return p->positions * p->gradient_position; }
+
+/* The first slot becomes the sum of all, in order. */
+static void slots_chunk(void *context, ptrdiff_t chunk)
+{
+    const pass *p = context;
+    ptrdiff_t begin, end, size = gradient_size(p);
+    chunk_bounds(size / VLEN, chunks_of(size, SLOTS_GRAIN), chunk, &begin, &end);
+    for (real *at = p->gradient + begin * VLEN; at < p->gradient + end * VLEN; at += VLEN) {
+        vec sum = v_load(at);
+        for (ptrdiff_t s = 1; s < p->slots; s++) {
+            sum += v_load(at + s * size);
+        }
+        v_store(at, sum);
+    }
+}
+
 /* dw of input channel k, for a vector of output channels. */
 ALWAYS_INLINE void gradient_to_filters(const int m, const pass *p, ptrdiff_t k, ptrdiff_t n)
 {
-    ptrdiff_t C = p->in.C, oc = p->out.c, slot = p->positions * C * oc;
+    ptrdiff_t C = p->in.C;
     vec u[6], half[6][3], g[3];
     real taps[9 * VBYTES / sizeof(real)];
     for (int i = 0; i < m + 2; i++) {
         for (int j = 0; j < m + 2; j++) {
-            const real *at = p->gradient + ((i * (m + 2) + j) * C + k) * oc + n;
-            u[j] = v_load(at);
-            for (ptrdiff_t s = 1; s < p->slots; s++) {
-                u[j] += v_load(at + s * slot);
-            }
+            u[j] = v_load(p->gradient + (i * (m + 2) + j) * p->gradient_position + k * p->out.c + n);
         }
         transform_gradient(m, u, half[i]);
     }
@@ -516,7 +555,7 @@ static void fused_gradient_chunk(void *context, ptrdiff_t slot)
     }
     z.p = v.p + grid_size(p, v);
     real *space = z.p + grid_size(p, z);
-    real *gradient = p->gradient + slot * p->positions * p->in.C * p->out.c;
+    real *gradient = p->gradient + slot * gradient_size(p);
     for (ptrdiff_t some = begin; some < end; some += p->strips_per_chunk) {
         ptrdiff_t some_end = at_most(some + p->strips_per_chunk, end);
         input_strips(p, some, some_end, v, 0, space);
@@ -656,7 +695,8 @@ static void run_staged(pass *p)
 
 static void correlate(pass *p, const real *bias)
 {
-    ptrdiff_t u_size = p->positions * p->in.C * p->out.c;
+    p->u_position = p->in.C * p->out.c + LINE;
+    ptrdiff_t u_size = p->positions * p->u_position;
     if (p->strips == 0) {
         return;
     }
@@ -746,9 +786,10 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
         memset(db, 0, db != NULL ? s->OC * sizeof(real) : 0);
         return;
     }
-    ptrdiff_t one = p.positions * p.in.C * p.out.c, tiles = fused_tiles(&p), batch = 0;
-    if (tiles > 0 && one * (ptrdiff_t)sizeof(real) <= GRADIENT_BYTES) {
-        p.slots = at_most(SLOTS, ceil_div(p.strips * p.tile_cols, 2 * tiles));
+    p.gradient_position = p.in.C * p.out.c + LINE;
+    ptrdiff_t bytes = gradient_size(&p) * sizeof(real), tiles = fused_tiles(&p), batch = 0;
+    if (tiles > 0 && bytes <= GRADIENT_BYTES) {
+        p.slots = at_most(at_most(SLOTS, SLOTS_BYTES / bytes), ceil_div(p.strips * p.tile_cols, 2 * tiles));
         p.db_slots = p.slots;
     } else {
         tiles = 0;
@@ -756,7 +797,7 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
         p.slots = 1;
         p.db_slots = ceil_div(batch, p.strips_per_chunk);
     }
-    p.gradient = memory_get((size_t)(p.slots * one) * sizeof(real));
+    p.gradient = memory_get((size_t)(p.slots * bytes));
     p.db = db != NULL ? memory_get_zeroed((size_t)(p.db_slots * p.out.c) * sizeof(real)) : NULL;
     if (p.gradient == NULL || (db != NULL && p.db == NULL)) {
         kernel_abort(KERNEL_NO_MEMORY);
@@ -765,6 +806,9 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
             gradient_fused(&p, tiles);
         } else {
             gradient_staged(&p, batch);
+        }
+        if (p.slots > 1) {
+            parallel_for(chunks_of(gradient_size(&p), SLOTS_GRAIN), slots_chunk, &p);
         }
         parallel_for(at_most(p.in.C, CHUNKS), gradient_chunk, &p);
         for (ptrdiff_t oc = 0; db != NULL && oc < s->OC; oc++) {
