@@ -262,8 +262,9 @@ ALWAYS_INLINE void strip_to_grid(const int m, const int outputs, const image *f,
         memset(half + i * columns * LINE, 0, s->before * LINE * sizeof(real));
         memset(half + ((i + 1) * columns - after) * LINE, 0, after * LINE * sizeof(real));
     }
-    for (ptrdiff_t channel = 0; channel < f->c; channel += LINE) {
-        ptrdiff_t lanes = at_most(LINE, f->c - channel);
+    const ptrdiff_t step = at_most(LINE, TILE_COLS);
+    for (ptrdiff_t channel = 0; channel < f->c; channel += step) {
+        ptrdiff_t lanes = at_most(step, f->c - channel);
         for (ptrdiff_t w = 0; w < s->width; w++) {
             ptrdiff_t from = w * f->c + channel;
             for (int i = reads - m; f->direct && i < reads; i++) {
