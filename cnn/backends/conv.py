@@ -6,8 +6,8 @@
                                   "precise"   Winograd's F(2x2,3x3), which rounds less, where it helps; direct elsewhere
 
 It takes effect at the next call, forward and backward. `explain` says which way a layer takes. For tests and
-measurements there are also "plain" (the layer as csrc/kernels/conv2d.c states it), "channels" and "planes" (direct, with
-vectors of channels or of pixels).
+measurements there are also "plain" (the layer as csrc/kernels/conv2d.c states it), "channels" and "planes" (direct,
+with vectors of channels or of pixels).
 """
 
 import sys

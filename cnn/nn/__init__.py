@@ -11,7 +11,9 @@ from .binary_cross_entropy import BCELoss
 from .binary_cross_entropy_with_logits import BCEWithLogitsLoss
 from .celu import CELU
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .conv1d import Conv1d
 from .conv2d import Conv2d
+from .conv_transpose2d import ConvTranspose2d
 from .cross_entropy import CrossEntropyLoss
 from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .elu import ELU

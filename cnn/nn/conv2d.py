@@ -12,7 +12,9 @@ from cnn.ops.creation import empty
 
 from . import init
 from .module import Module
+from .pad import pad
 from .parameter import Parameter
+from .sizes import pair
 
 
 class Convolution(Operation):
@@ -46,17 +48,6 @@ class Convolution(Operation):
         return *_cnn.conv2d_backward(dy, x, w, *ctx.geometry, settings.code, want_dx, want_dw, want_db), None
 
 
-def pair(value, name):
-    """An int, or one or two of them, as two."""
-    if isinstance(value, (tuple, list)):
-        if len(value) == 2:
-            return value[0], value[1]
-        if len(value) == 1:
-            return value[0], value[0]
-        raise ValueError(f"conv2d: {name} must be an integer or two of them, got {value!r}")
-    return value, value
-
-
 def same_padding(kernel, stride, dilation):
     """(before, after) along one axis, so that output and input have one size; the odd one goes after, as in torch."""
     if stride != 1:
@@ -67,17 +58,17 @@ def same_padding(kernel, stride, dilation):
 
 def geometry_of(kernel_size, stride, padding, dilation, groups):
     """What _cnn takes: stride (h, w), padding (top, bottom, left, right), dilation (h, w), groups."""
-    stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
-    if padding == "same":
+    stride, dilation = pair(stride, "conv2d", "stride"), pair(dilation, "conv2d", "dilation")
+    if not isinstance(padding, str):
+        ph, pw = pair(padding, "conv2d", "padding")
+        sides = (ph, ph, pw, pw)
+    elif padding == "same":
         (kh, kw), (sh, sw), (dh, dw) = kernel_size, stride, dilation
         sides = (*same_padding(kh, sh, dh), *same_padding(kw, sw, dw))
     elif padding == "valid":
         sides = (0, 0, 0, 0)
-    elif isinstance(padding, str):
-        raise ValueError(f"conv2d: padding must be 'same', 'valid' or integers, got {padding!r}")
     else:
-        ph, pw = pair(padding, "padding")
-        sides = (ph, ph, pw, pw)
+        raise ValueError(f"conv2d: padding must be 'same', 'valid' or integers, got {padding!r}")
     return (*stride, *sides, *dilation, groups)
 
 
@@ -101,7 +92,84 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class Conv2d(Module):
+class _Conv(Module):
+    """What Conv1d, Conv2d and the transposed ones share: the settings, the parameters and how they are printed.
+
+    The sizes arrive as tuples, one value per dimension.
+    """
+
+    transposed = False
+    output_padding = ()
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        groups,
+        bias,
+        padding_mode,
+        device,
+        dtype,
+    ):
+        super().__init__()
+        name = type(self).__name__
+        if groups <= 0:
+            raise ValueError(f"{name}: groups must be a positive integer, got {groups}")
+        if in_channels % groups != 0:
+            raise ValueError(f"{name}: in_channels must be divisible by groups, got {in_channels} and {groups}")
+        if out_channels % groups != 0:
+            raise ValueError(f"{name}: out_channels must be divisible by groups, got {out_channels} and {groups}")
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(f"{name}: padding_mode must be one of {PADDING_MODES}, got {padding_mode!r}")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.padding_mode = padding_mode
+        channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        shape = (channels[0], channels[1] // groups, *kernel_size)
+        self.weight = Parameter(empty(shape, dtype=dtype, device=device))
+        if bias:
+            self.bias = Parameter(empty(out_channels, dtype=dtype, device=device))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Draw weight and bias anew, in torch's order and from its distribution."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            fan_in = math.prod(self.weight.shape[1:])
+            if fan_in != 0:
+                bound = 1 / math.sqrt(fan_in)
+                init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self):
+        dimensions = len(self.kernel_size)
+        s = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0,) * dimensions:
+            s += f", padding={self.padding}"
+        if self.dilation != (1,) * dimensions:
+            s += f", dilation={self.dilation}"
+        if any(self.output_padding):
+            s += f", output_padding={self.output_padding}"
+        if self.groups != 1:
+            s += f", groups={self.groups}"
+        if self.bias is None:
+            s += ", bias=False"
+        if self.padding_mode != "zeros":
+            s += f", padding_mode={self.padding_mode}"
+        return s
+
+
+class Conv2d(_Conv):
     """conv2d with a weight (out_channels, in_channels/groups, KH, KW) and a bias (out_channels) of its own.
 
     Both start uniform in ±1/sqrt(in_channels/groups * KH * KW), as in torch. padding_mode other than 'zeros' pads with
@@ -122,59 +190,16 @@ class Conv2d(Module):
         device=None,
         dtype=None,
     ):
-        super().__init__()
-        if groups <= 0:
-            raise ValueError(f"Conv2d: groups must be a positive integer, got {groups}")
-        if in_channels % groups != 0:
-            raise ValueError(f"Conv2d: in_channels must be divisible by groups, got {in_channels} and {groups}")
-        if out_channels % groups != 0:
-            raise ValueError(f"Conv2d: out_channels must be divisible by groups, got {out_channels} and {groups}")
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(f"Conv2d: padding_mode must be one of {PADDING_MODES}, got {padding_mode!r}")
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = pair(kernel_size, "kernel_size")
-        self.stride = pair(stride, "stride")
-        self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
-        self.dilation = pair(dilation, "dilation")
-        self.groups = groups
-        self.padding_mode = padding_mode
-        geometry_of(self.kernel_size, self.stride, self.padding, self.dilation, groups)  # complains now, not at the call
-        self.weight = Parameter(empty(out_channels, in_channels // groups, *self.kernel_size, dtype=dtype, device=device))
-        if bias:
-            self.bias = Parameter(empty(out_channels, dtype=dtype, device=device))
-        else:
-            self.register_parameter("bias", None)
-        self.reset_parameters()
-
-    def reset_parameters(self):
-        """Draw weight and bias anew, in torch's order and from its distribution."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            fan_in = math.prod(self.weight.shape[1:])
-            if fan_in != 0:
-                bound = 1 / math.sqrt(fan_in)
-                init.uniform_(self.bias, -bound, bound)
+        kernel_size = pair(kernel_size, "Conv2d", "kernel_size")
+        stride, dilation = pair(stride, "Conv2d", "stride"), pair(dilation, "Conv2d", "dilation")
+        padding = padding if isinstance(padding, str) else pair(padding, "Conv2d", "padding")
+        geometry_of(kernel_size, stride, padding, dilation, groups)  # complains now and not at the first call
+        sizes = (kernel_size, stride, padding, dilation)
+        super().__init__(in_channels, out_channels, *sizes, groups, bias, padding_mode, device, dtype)
 
     def forward(self, input):
         if self.padding_mode == "zeros":
             return conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-        from .functional import pad
-
         _, _, top, bottom, left, right, *_ = geometry_of(self.kernel_size, self.stride, self.padding, self.dilation, 1)
         padded = pad(input, (left, right, top, bottom), mode=self.padding_mode)
         return conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
-
-    def extra_repr(self):
-        s = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != (0, 0):
-            s += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            s += f", dilation={self.dilation}"
-        if self.groups != 1:
-            s += f", groups={self.groups}"
-        if self.bias is None:
-            s += ", bias=False"
-        if self.padding_mode != "zeros":
-            s += f", padding_mode={self.padding_mode}"
-        return s

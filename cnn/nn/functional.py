@@ -9,7 +9,9 @@ from .batch_norm import batch_norm
 from .binary_cross_entropy import binary_cross_entropy
 from .binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
 from .celu import celu, celu_
+from .conv1d import conv1d
 from .conv2d import conv2d
+from .conv_transpose2d import conv_transpose2d
 from .cross_entropy import cross_entropy
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .elu import elu, elu_

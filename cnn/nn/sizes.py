@@ -7,6 +7,8 @@ def pair(value, layer, name):
     """`value`, an int or a sequence of two (or one), as two ints. `layer` and `name` go into the error message."""
     if type(value) is int:
         return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
+        return value  # what a Module keeps: nothing to look into at every call
     try:
         values = tuple(value)
     except TypeError:

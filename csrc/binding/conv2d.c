@@ -35,24 +35,17 @@ static strides4 strides_of(PyArrayObject *array)
     return is_channels_last(array) ? strides_channels_last(c, h, w) : strides_planes(c, h, w);
 }
 
-/* Sizes of x and w into s, once they are known to fit each other. */
-static int check_shapes(PyArrayObject *x, PyArrayObject *w, const geometry *g, conv2d_shape *s)
+/* Sizes of an input of `dims` and of w into s, once they are known to fit each other. */
+static int check_shapes(const npy_intp *dims, PyArrayObject *w, const geometry *g, conv2d_shape *s)
 {
-    char got[256], weight[256];
-    shape_text(x, got, sizeof got);
+    char got[128], weight[256];
+    snprintf(got, sizeof got, "(%zd, %zd, %zd, %zd)", dims[0], dims[1], dims[2], dims[3]);
     shape_text(w, weight, sizeof weight);
-    if (PyArray_TYPE(x) != PyArray_TYPE(w)) {
-        PyErr_Format(DTypeError,
-                     "conv2d: input and weight must have the same dtype, got input %S and weight %S: convert the input "
-                     "with %s, or the layer",
-                     PyArray_DESCR(x), PyArray_DESCR(w), PyArray_TYPE(w) == NPY_FLOAT ? ".float()" : ".double()");
-        return -1;
-    }
     *s = (conv2d_shape){
-        .N = PyArray_DIM(x, 0),
-        .C = PyArray_DIM(x, 1),
-        .H = PyArray_DIM(x, 2),
-        .W = PyArray_DIM(x, 3),
+        .N = dims[0],
+        .C = dims[1],
+        .H = dims[2],
+        .W = dims[3],
         .OC = PyArray_DIM(w, 0),
         .KH = PyArray_DIM(w, 2),
         .KW = PyArray_DIM(w, 3),
@@ -63,7 +56,6 @@ static int check_shapes(PyArrayObject *x, PyArrayObject *w, const geometry *g, c
         .DH = g->DH,
         .DW = g->DW,
         .G = g->G,
-        .x = strides_of(x),
         .algorithm = dispatch_plain() ? CONV2D_PLAIN : (enum conv2d_algorithm)g->algorithm,
     };
     if (s->C == 0 || s->H == 0 || s->W == 0) {
@@ -112,13 +104,35 @@ static int output_size(ptrdiff_t size, ptrdiff_t before, ptrdiff_t after, ptrdif
     }
 }
 
-static int check_geometry(PyArrayObject *x, PyArrayObject *w, const geometry *g, conv2d_shape *s)
+static int check_sizes(const npy_intp *dims, PyArrayObject *w, const geometry *g, conv2d_shape *s)
 {
-    if (check_shapes(x, w, g, s) < 0 ||
+    if (check_shapes(dims, w, g, s) < 0 ||
         output_size(s->H, g->top, g->bottom, s->KH, s->SH, s->DH, "height", &s->OH) < 0 ||
         output_size(s->W, g->left, g->right, s->KW, s->SW, s->DW, "width", &s->OW) < 0) {
         return -1;
     }
+    return 0;
+}
+
+static int check_types(PyArrayObject *x, PyArrayObject *w)
+{
+    if (PyArray_TYPE(x) == PyArray_TYPE(w)) {
+        return 0;
+    }
+    PyErr_Format(DTypeError,
+                 "conv2d: input and weight must have the same dtype, got input %S and weight %S: convert the input with "
+                 "%s, or the layer",
+                 PyArray_DESCR(x), PyArray_DESCR(w), PyArray_TYPE(w) == NPY_FLOAT ? ".float()" : ".double()");
+    return -1;
+}
+
+/* Everything about a convolution of x with w but the memory order of y. */
+static int check_geometry(PyArrayObject *x, PyArrayObject *w, const geometry *g, conv2d_shape *s)
+{
+    if (check_types(x, w) < 0 || check_sizes(PyArray_DIMS(x), w, g, s) < 0) {
+        return -1;
+    }
+    s->x = strides_of(x);
     return 0;
 }
 
@@ -204,23 +218,18 @@ fail:
     return NULL;
 }
 
-/* dy as a dense array of the shape that s says. */
-static PyArrayObject *dy_arg(PyObject *object, PyArrayObject *x, conv2d_shape *s)
+/* dy has the shape of the output; its memory order into s. */
+static int check_dy(PyArrayObject *dy, conv2d_shape *s)
 {
-    PyArrayObject *dy = array_arg_dense(object, "conv2d_backward", "grad_output", PyArray_TYPE(x), 4);
-    if (dy == NULL) {
-        return NULL;
-    }
     npy_intp *dims = PyArray_DIMS(dy);
     if (dims[0] != s->N || dims[1] != s->OC || dims[2] != s->OH || dims[3] != s->OW) {
         char got[256];
         PyErr_Format(ShapeError, "conv2d_backward: grad_output must have shape (%zd, %zd, %zd, %zd), got %s", s->N, s->OC,
                      s->OH, s->OW, shape_text(dy, got, sizeof got));
-        Py_DECREF(dy);
-        return NULL;
+        return -1;
     }
     s->y = strides_of(dy);
-    return dy;
+    return 0;
 }
 
 static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
@@ -239,7 +248,7 @@ PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     if (want_dx < 0 || want_dw < 0 || want_db < 0 ||
         !(x = array_arg_dense(args[1], "conv2d_backward", "input", ANY_REAL, 4)) ||
         !(w = array_arg(args[2], "conv2d_backward", "weight", ANY_REAL, 4)) || check_geometry(x, w, &g, &s) < 0 ||
-        !(dy = dy_arg(args[0], x, &s))) {
+        !(dy = array_arg_dense(args[0], "conv2d_backward", "grad_output", PyArray_TYPE(x), 4)) || check_dy(dy, &s) < 0) {
         goto done;
     }
     npy_intp channels[1] = {s.OC};
@@ -289,4 +298,47 @@ done:
     Py_XDECREF(x);
     Py_XDECREF(w);
     return result;
+}
+
+/* What conv_transpose2d is: the gradient of a convolution's input of height H and width W, for a given gradient dy of
+ * its output. */
+PyObject *py_conv2d_backward_input(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *dy = NULL, *w = NULL, *dx = NULL;
+    geometry g;
+    conv2d_shape s;
+    npy_intp dims[4];
+    if (check_nargs("conv2d_backward_input", nargs, 4 + GEOMETRY) < 0 || parse_geometry(args + 4, &g) < 0 ||
+        parse_size(args[2], "conv2d_backward_input", "height", 0, PTRDIFF_MAX, &dims[2]) < 0 ||
+        parse_size(args[3], "conv2d_backward_input", "width", 0, PTRDIFF_MAX, &dims[3]) < 0 ||
+        !(dy = array_arg_dense(args[0], "conv2d_backward_input", "grad_output", ANY_REAL, 4)) ||
+        !(w = array_arg(args[1], "conv2d_backward_input", "weight", ANY_REAL, 4)) || check_types(dy, w) < 0) {
+        goto fail;
+    }
+    dims[0] = PyArray_DIM(dy, 0);
+    if (__builtin_mul_overflow((ptrdiff_t)PyArray_DIM(w, 1), g.G, &dims[1])) {
+        PyErr_Format(ShapeError, "conv2d_backward_input: groups=%zd is too large", g.G);
+        goto fail;
+    }
+    if (check_sizes(dims, w, &g, &s) < 0 || check_dy(dy, &s) < 0) {
+        goto fail;
+    }
+    int channels_last = is_channels_last(dy);
+    s.x = channels_last ? strides_channels_last(s.C, s.H, s.W) : strides_planes(s.C, s.H, s.W);
+    if (!(dx = array_new(4, dims, PyArray_TYPE(dy), channels_last ? CHANNELS_LAST : ROWS))) {
+        goto fail;
+    }
+    PyThreadState *state = kernel_enter(work_of(&s));
+    kernels_of(dy)->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), PyArray_DATA(dx));
+    if (kernel_leave(state) < 0) {
+        goto fail;
+    }
+    Py_DECREF(dy);
+    Py_DECREF(w);
+    return (PyObject *)dx;
+fail:
+    Py_XDECREF(dy);
+    Py_XDECREF(w);
+    Py_XDECREF(dx);
+    return NULL;
 }

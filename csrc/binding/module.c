@@ -45,6 +45,7 @@ PyObject *ShapeError, *DTypeError;
     F(log_softmax_backward, "(dy, y, dim) -> dx")                                                                      \
     F(conv2d_check, "(x, w, b or None, geometry: ten numbers): the errors of conv2d_forward, and no result")           \
     F(conv2d_forward, "(x, w, b or None, geometry: ten numbers, relu) -> y, with relu max(y, 0)")                      \
+    F(conv2d_backward_input, "(dy, w, H, W, geometry) -> dx")                                                          \
     F(conv2d_explain, "(x, w, geometry) -> how forward, dx and dw are computed, in words")                             \
     F(conv2d_backward, "(dy, x, w, geometry, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")       \
     F(max_pool2d_forward, "(x, KH, KW, SH, SW, PH, PW, DH, DW, ceil_mode, keep) -> (y, argmax or None)")               \

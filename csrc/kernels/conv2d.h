@@ -33,15 +33,19 @@ typedef struct {
     int relu; /* forward only: negative outputs become 0 */
 } conv2d_shape;
 
-/* The strides of a dense activation of c channels of h x w, in one order or the other. */
-static inline strides4 strides_planes(ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
-{
-    return (strides4){.n = c * h * w, .c = h * w, .h = w, .w = 1};
-}
-
+/* The strides of a dense activation of c channels of h x w, in one order or the other. Of planes of a single value both
+ * are true, and it counts as channels last: its pixels, those of the images, are c apart. */
 static inline strides4 strides_channels_last(ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
 {
     return (strides4){.n = c * h * w, .c = 1, .h = w * c, .w = c};
+}
+
+static inline strides4 strides_planes(ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
+{
+    if (h == 1 && w == 1) {
+        return strides_channels_last(c, h, w);
+    }
+    return (strides4){.n = c * h * w, .c = h * w, .h = w, .w = 1};
 }
 
 #ifdef CNN_VARIANT
