@@ -1,15 +1,12 @@
-/* memory: one list of free blocks for each size.
+/* memory: where large and small blocks come from, what is in use, and scratch.
  *
- * Sizes are rounded up to powers of two with eight steps between them, so that at most an eighth is wasted and the
- * sizes of one training step meet again in the next. The last block put back is the first handed out: it is the one
- * still in the cache.
+ * Large blocks, from 1 MiB on, come from the arena (arena.c). For small ones there is one list of free blocks for each
+ * size: sizes are rounded up to powers of two with eight steps between them, so that at most an eighth is wasted and
+ * the sizes of one training step meet again in the next. The last block put back is the first handed out: it is the one
+ * still in the cache. New ones come from the C library.
  *
- * A block from 2 MiB on is mapped by itself, begins at a multiple of 2 MiB and asks for huge pages: one page fault
- * instead of 512, and fewer TLB misses. Smaller ones come from the C library. Before each block lie 64 bytes that
- * describe it.
- *
- * What is cached is bounded by what was once in use: when a request finds no block of its size, and the cached ones
- * together exceed the peak of what was handed out, all are returned to the system first.
+ * What the lists hold is bounded by what was once in use: when a request finds no block of its size, and the lists
+ * together hold more than the peak of what was handed out, all of it is returned to the system first.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -18,17 +15,19 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "arena.h"
 
 #define ALIGNMENT 64
-#define HUGE_PAGE ((size_t)2 << 20)
+#define LARGE ((size_t)1 << 20)
 /* More than this cannot be had, and rounding it up cannot overflow. */
 #define LARGEST ((size_t)1 << (sizeof(size_t) * 8 - 3))
-/* Sizes of 2^6 .. 2^61, eight steps each. */
-#define SIZES (56 * 8)
+/* Sizes of 2^6 .. 2^20, eight steps each. */
+#define SIZES (15 * 8)
 /* So much may always wait, however little was in use. */
 #define ALWAYS_CACHED ((size_t)64 << 20)
 
@@ -44,23 +43,20 @@
 #define CACHING 1
 #endif
 
-struct block {
-    struct block *next; /* in the list of its size, while it is free */
-    size_t bytes;       /* that the user may use */
-    size_t mapped;      /* length of its mapping, 0 if it comes from the C library */
-    int in_use;
-};
-
-static struct block *free_blocks[SIZES];
-static struct memory_stats stats;
-static long fail_after = -1;
+/* All of this, and the arena, belongs to whoever holds the mutex. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct block *free_blocks[SIZES];
+static struct memory_stats stats; /* cached: by the lists */
 
-static struct block *block_of(void *user) { return (struct block *)((char *)user - ALIGNMENT); }
+static struct block *block_of(void *user) { return (struct block *)((char *)user - BLOCK_HEADER); }
 
-static void *user_of(struct block *block) { return (char *)block + ALIGNMENT; }
+static void *user_of(struct block *block) { return (char *)block + BLOCK_HEADER; }
 
-static int floor_log2(size_t n) { return (int)(sizeof(unsigned long long) * 8 - 1) - __builtin_clzll(n); }
+/* Bytes that the user may use. */
+static size_t capacity(const struct block *block)
+{
+    return block->state == BLOCK_SMALL ? block->size : block->size - BLOCK_HEADER;
+}
 
 static size_t rounded(size_t bytes)
 {
@@ -70,7 +66,7 @@ static size_t rounded(size_t bytes)
     if (!CACHING) {
         return bytes;
     }
-    size_t step = (size_t)1 << (floor_log2(bytes) - 3);
+    size_t step = (size_t)1 << (63 - __builtin_clzll(bytes) - 3);
     if (step < ALIGNMENT) {
         step = ALIGNMENT;
     }
@@ -80,59 +76,23 @@ static size_t rounded(size_t bytes)
 /* The list for a rounded size: the exponent and the three bits after the leading one. */
 static int list_of(size_t bytes)
 {
-    int exponent = floor_log2(bytes);
+    int exponent = 63 - __builtin_clzll(bytes);
     return (exponent - 6) * 8 + (int)(bytes >> (exponent - 3) & 7);
 }
 
-/* length bytes that begin at a multiple of 2 MiB: map 2 MiB more, and cut off both ends. */
-static void *map_aligned(size_t length)
+static struct block *new_small(size_t bytes)
 {
-    char *start = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED) {
+    void *memory;
+    if (posix_memalign(&memory, ALIGNMENT, BLOCK_HEADER + bytes) != 0) {
         return NULL;
     }
-    size_t before = (HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE;
-    if (before > 0) {
-        munmap(start, before);
-    }
-    if (before < HUGE_PAGE) {
-        munmap(start + before + length, HUGE_PAGE - before);
-    }
-#ifdef MADV_HUGEPAGE
-    madvise(start + before, length, MADV_HUGEPAGE); /* a wish: an error changes nothing */
-#endif
-    return start + before;
-}
-
-static struct block *from_system(size_t bytes)
-{
-    struct block *block;
-    size_t mapped = 0;
-    if (CACHING && bytes >= HUGE_PAGE) {
-        /* Whole pages of any size in use; the header takes the first 64 bytes. */
-        mapped = (bytes + ALIGNMENT + 65535) / 65536 * 65536;
-        block = map_aligned(mapped);
-    } else {
-        void *memory;
-        block = posix_memalign(&memory, ALIGNMENT, bytes + ALIGNMENT) == 0 ? memory : NULL;
-    }
-    if (block != NULL) {
-        block->bytes = bytes;
-        block->mapped = mapped;
-    }
+    struct block *block = memory;
+    block->size = bytes;
+    block->state = BLOCK_SMALL;
     return block;
 }
 
-static void to_system(struct block *block)
-{
-    if (block->mapped > 0) {
-        munmap(block, block->mapped);
-    } else {
-        free(block);
-    }
-}
-
-/* Unlinks all free blocks; they are returned to the system outside of the mutex. */
+/* Empties the lists. What they held is freed outside of the mutex. */
 static struct block *unlink_all(void)
 {
     struct block *all = NULL;
@@ -148,11 +108,11 @@ static struct block *unlink_all(void)
     return all;
 }
 
-static void return_all(struct block *all)
+static void free_all(struct block *all)
 {
     while (all != NULL) {
         struct block *next = all->next;
-        to_system(all);
+        free(all);
         all = next;
     }
 }
@@ -161,14 +121,17 @@ void memory_trim(void)
 {
     pthread_mutex_lock(&mutex);
     struct block *all = unlink_all();
+    arena_trim();
     pthread_mutex_unlock(&mutex);
-    return_all(all);
+    free_all(all);
 }
 
 /* fork copies the lists as they are at that moment: let no other thread be in the middle of a change. */
 static void lock(void) { pthread_mutex_lock(&mutex); }
 
 static void unlock(void) { pthread_mutex_unlock(&mutex); }
+
+static atomic_long fail_after = -1;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t scratch_key;
@@ -190,57 +153,71 @@ static void start(void)
     have_scratch_key = pthread_key_create(&scratch_key, free_scratch) == 0;
 }
 
-static void count_in(size_t bytes)
+static void count_in(const struct block *block)
 {
-    stats.in_use += bytes;
+    stats.in_use += block->size;
     if (stats.in_use > stats.peak) {
         stats.peak = stats.in_use;
     }
 }
 
-/* *fresh: the block comes from mmap just now and holds zeros. */
+static struct block *get_large(size_t bytes, int *fresh)
+{
+    pthread_mutex_lock(&mutex);
+    struct block *block = arena_get(bytes, fresh);
+    if (block != NULL) {
+        count_in(block);
+    }
+    pthread_mutex_unlock(&mutex);
+    return block;
+}
+
+static struct block *get_small(size_t bytes)
+{
+    bytes = rounded(bytes);
+    struct block *block = NULL, *surplus = NULL;
+    pthread_mutex_lock(&mutex);
+    if (CACHING) {
+        struct block **list = &free_blocks[list_of(bytes)];
+        block = *list;
+        if (block != NULL) {
+            *list = block->next;
+            stats.cached -= bytes;
+            count_in(block);
+        } else if (stats.cached > ALWAYS_CACHED && stats.cached > stats.peak) {
+            surplus = unlink_all();
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    if (block == NULL) {
+        free_all(surplus);
+        block = new_small(bytes);
+        if (block != NULL) {
+            pthread_mutex_lock(&mutex);
+            count_in(block);
+            pthread_mutex_unlock(&mutex);
+        }
+    }
+    return block;
+}
+
+static int is_to_fail(void) { return atomic_load(&fail_after) >= 0 && atomic_fetch_sub(&fail_after, 1) == 0; }
+
+/* *fresh: the memory is new from the system and holds zeros. */
 static void *get(size_t bytes, int *fresh)
 {
     pthread_once(&once, start);
     *fresh = 0;
-    if (bytes > LARGEST) {
+    if (bytes > LARGEST || is_to_fail()) {
         return NULL;
     }
-    bytes = rounded(bytes);
-    int list = list_of(bytes);
-
-    pthread_mutex_lock(&mutex);
-    if (fail_after >= 0 && fail_after-- == 0) {
-        pthread_mutex_unlock(&mutex);
-        return NULL;
+    int is_large = CACHING && bytes >= LARGE;
+    struct block *block = is_large ? get_large(bytes, fresh) : get_small(bytes);
+    if (block == NULL) { /* what waits in other sizes may make room */
+        memory_trim();
+        block = is_large ? get_large(bytes, fresh) : get_small(bytes);
     }
-    struct block *block = free_blocks[list], *surplus = NULL;
-    if (block != NULL) {
-        free_blocks[list] = block->next;
-        stats.cached -= bytes;
-        count_in(bytes);
-    } else if (stats.cached > ALWAYS_CACHED && stats.cached > stats.peak) {
-        surplus = unlink_all();
-    }
-    pthread_mutex_unlock(&mutex);
-
-    if (block == NULL) {
-        return_all(surplus);
-        block = from_system(bytes);
-        if (block == NULL) {
-            memory_trim();
-            block = from_system(bytes);
-        }
-        if (block == NULL) {
-            return NULL;
-        }
-        *fresh = block->mapped > 0;
-        pthread_mutex_lock(&mutex);
-        count_in(bytes);
-        pthread_mutex_unlock(&mutex);
-    }
-    block->in_use = 1;
-    return user_of(block);
+    return block != NULL ? user_of(block) : NULL;
 }
 
 void *memory_get(size_t bytes)
@@ -265,21 +242,21 @@ void memory_put(void *user)
         return;
     }
     struct block *block = block_of(user);
-    assert(block->in_use);
-    block->in_use = 0;
-    size_t bytes = block->bytes;
-    if (!CACHING) {
-        to_system(block);
-    }
+    assert(block->state == BLOCK_SMALL || block->state == BLOCK_USED);
     pthread_mutex_lock(&mutex);
-    stats.in_use -= bytes;
-    if (CACHING) {
-        int list = list_of(bytes);
-        block->next = free_blocks[list];
-        free_blocks[list] = block;
-        stats.cached += bytes;
+    stats.in_use -= block->size;
+    if (block->state == BLOCK_USED) {
+        arena_put(block);
+    } else if (CACHING) {
+        struct block **list = &free_blocks[list_of(block->size)];
+        block->next = *list;
+        *list = block;
+        stats.cached += block->size;
     }
     pthread_mutex_unlock(&mutex);
+    if (!CACHING) {
+        free(block);
+    }
 }
 
 void *memory_resize(void *user, size_t bytes)
@@ -287,8 +264,8 @@ void *memory_resize(void *user, size_t bytes)
     if (user == NULL) {
         return memory_get(bytes);
     }
-    size_t before = block_of(user)->bytes;
-    if (bytes <= LARGEST && rounded(bytes) == before) {
+    size_t before = capacity(block_of(user));
+    if (bytes <= before && bytes >= before / 2) {
         return user;
     }
     void *moved = memory_get(bytes);
@@ -303,6 +280,7 @@ struct memory_stats memory_stats(void)
 {
     pthread_mutex_lock(&mutex);
     struct memory_stats now = stats;
+    now.cached += arena_cached();
     pthread_mutex_unlock(&mutex);
     return now;
 }
@@ -314,12 +292,7 @@ void memory_reset_peak(void)
     pthread_mutex_unlock(&mutex);
 }
 
-void memory_fail_after(long requests)
-{
-    pthread_mutex_lock(&mutex);
-    fail_after = requests;
-    pthread_mutex_unlock(&mutex);
-}
+void memory_fail_after(long requests) { atomic_store(&fail_after, requests); }
 
 void *scratch(size_t bytes)
 {
@@ -332,7 +305,7 @@ void *scratch(size_t bytes)
     if (mine.block == NULL) {
         return NULL;
     }
-    mine.bytes = block_of(mine.block)->bytes;
+    mine.bytes = capacity(block_of(mine.block));
     if (have_scratch_key) {
         pthread_setspecific(scratch_key, &mine);
     }

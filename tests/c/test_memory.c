@@ -1,5 +1,8 @@
 /* Tests of csrc/memory.c, one subcommand each: test_memory NAME. Run by tests/test_memory.py.
- * The source is included, so that its static functions can be tested as well. */
+ * The sources are included, so that their static functions can be tested as well. */
+#define list_of list_of_block /* both files have one */
+#include "../../csrc/arena.c"
+#undef list_of
 #include "../../csrc/memory.c"
 
 #include <stdatomic.h>
@@ -23,7 +26,7 @@ static void test_sizes(void)
 {
     size_t last = 0;
     int last_list = -1;
-    for (size_t bytes = 1; bytes < LARGEST / 2; bytes += bytes / 100 + 1) {
+    for (size_t bytes = 1; bytes < LARGE; bytes += bytes / 100 + 1) {
         size_t size = rounded(bytes);
         CHECK(size >= bytes && size % ALIGNMENT == 0 && rounded(size) == size);
         CHECK(size - bytes < ALIGNMENT || size - bytes <= bytes / 8);
@@ -34,7 +37,7 @@ static void test_sizes(void)
         }
         CHECK(list_of(size) == last_list);
     }
-    CHECK(list_of(rounded(LARGEST)) < SIZES);
+    CHECK(list_of(rounded(LARGE - 1)) < SIZES);
 }
 
 static void test_alignment(void)
@@ -43,8 +46,8 @@ static void test_alignment(void)
         char *a = memory_get(bytes), *b = memory_get(bytes);
         CHECK(a != NULL && b != NULL && a != b);
         CHECK((uintptr_t)a % 64 == 0 && (uintptr_t)b % 64 == 0);
-        if (bytes >= HUGE_PAGE) {
-            CHECK(((uintptr_t)a - 64) % HUGE_PAGE == 0);
+        if (bytes >= LARGE) {
+            CHECK(((uintptr_t)a - 64) % PAGE == 0);
         }
         memset(a, 1, bytes);
         memset(b, 2, bytes);
@@ -65,8 +68,8 @@ static void test_reuse(void)
     memory_put(b);
     CHECK(memory_get(5 * MB - 100) == a); /* rounds to the same size */
     CHECK(memory_get(299) == b);
-    CHECK(memory_stats().cached == 0 && memory_stats().in_use == 5 * MB + 320);
-    CHECK(memory_stats().peak == 5 * MB + 320);
+    CHECK(memory_stats().cached == PAGE && memory_stats().in_use == 5 * MB + 320);
+    CHECK(memory_stats().peak == 5 * MB + PAGE + 320);
     memory_put(a);
     memory_put(b);
     memory_reset_peak();
@@ -121,13 +124,125 @@ static void test_too_large(void)
     }
 }
 
-/* The cache must not hold more than was in use at one time. */
+/* The lists must not hold more than was in use at one time, give or take. */
 static void test_bound(void)
 {
-    for (size_t mb = 1; mb < 400; mb++) {
-        memory_put(memory_get(mb * MB));
-        CHECK(memory_stats().cached <= ALWAYS_CACHED + 2 * memory_stats().peak);
+    for (size_t bytes = 64; bytes < LARGE; bytes = rounded(bytes + 1)) {
+        void *blocks[2000];
+        size_t count = 4 * MB / bytes < 2000 ? 4 * MB / bytes : 2000;
+        for (size_t i = 0; i < count; i++) {
+            blocks[i] = memory_get(bytes);
+        }
+        for (size_t i = 0; i < count; i++) {
+            memory_put(blocks[i]);
+        }
+        CHECK(memory_stats().cached <= ALWAYS_CACHED + 4 * MB);
     }
+}
+
+/* Walks through all regions: blocks follow one another without gaps, no two free ones are neighbours, the lists hold
+ * the free ones and nothing else, and the sums are right. */
+static void check_arena(size_t expected_in_use)
+{
+    size_t in_use = 0, free_bytes = 0, free_blocks_seen = 0, listed = 0, length = 0;
+    for (struct region *region = regions; region != NULL; region = region->next) {
+        char *end = (char *)region + region->length;
+        struct block *block = (struct block *)((char *)region + PAGE);
+        size_t before = 0;
+        enum block_state state_before = BLOCK_USED;
+        length += region->length;
+        for (;;) {
+            CHECK(block->region == region && block->before == before && block->size % PAGE == 0);
+            CHECK(block->absent <= block->size);
+            CHECK(block->state == BLOCK_USED || state_before == BLOCK_USED);
+            if (block->state == BLOCK_USED) {
+                in_use += block->size;
+            } else {
+                free_bytes += block->size - block->absent;
+                free_blocks_seen += block->state == BLOCK_FREE;
+            }
+            if (block->state == BLOCK_TOP) {
+                CHECK(block == region->top && (char *)block + block->size == end);
+                break;
+            }
+            before = block->size;
+            state_before = block->state;
+            block = at(block, block->size);
+            CHECK((char *)block < end);
+        }
+    }
+    for (int list = 0; list < LISTS; list++) {
+        for (struct block *block = lists[list]; block != NULL; block = block->next, listed++) {
+            CHECK(block->state == BLOCK_FREE && list_of_block(block->size) == list);
+            CHECK(block->next == NULL || block->next->previous == block);
+        }
+    }
+    CHECK(listed == free_blocks_seen && cached == free_bytes && in_use == expected_in_use && mapped == length);
+}
+
+static void test_arena(void)
+{
+    unsigned random = 1;
+    unsigned char *blocks[64] = {0};
+    size_t sizes[64] = {0}, in_use = 0;
+    for (int i = 0; i < 20000; i++) {
+        random = random * 1664525 + 1013904223;
+        int slot = (int)(random >> 26);
+        if (blocks[slot] != NULL) {
+            CHECK(blocks[slot][0] == slot && blocks[slot][sizes[slot] - 1] == slot);
+            in_use -= block_of(blocks[slot])->size;
+            memory_put(blocks[slot]);
+            blocks[slot] = NULL;
+        } else {
+            size_t bytes = LARGE + (random >> 4) % (i % 100 == 0 ? 300 * MB : i % 10 == 0 ? 30 * MB : 3 * MB);
+            int zeroed = i % 7 == 0;
+            blocks[slot] = zeroed ? memory_get_zeroed(bytes) : memory_get(bytes);
+            CHECK(blocks[slot] != NULL);
+            if (zeroed && bytes < 4 * MB) {
+                for (size_t k = 0; k < bytes; k += 61) {
+                    CHECK(blocks[slot][k] == 0);
+                }
+            }
+            sizes[slot] = bytes;
+            for (size_t k = 0; k < bytes; k += 4099) {
+                blocks[slot][k] = 255;
+            }
+            blocks[slot][0] = blocks[slot][bytes - 1] = (unsigned char)slot;
+            in_use += block_of(blocks[slot])->size;
+        }
+        if (i % 50 == 0) {
+            check_arena(in_use);
+        }
+        if (i % 3000 == 0) {
+            memory_trim();
+            CHECK(memory_stats().cached == 0);
+            check_arena(in_use);
+        }
+    }
+    for (int slot = 0; slot < 64; slot++) {
+        memory_put(blocks[slot]);
+    }
+    memory_trim();
+    CHECK(regions == NULL && mapped == 0 && cached == 0);
+}
+
+/* A free block is cut for smaller requests, and joined again. */
+static void test_cutting(void)
+{
+    char *whole = memory_get(40 * MB), *wall = memory_get(2 * MB);
+    memory_put(whole);
+    char *parts[8];
+    for (int i = 0; i < 8; i++) {
+        parts[i] = memory_get(4 * MB);
+        CHECK(parts[i] > whole - PAGE && parts[i] < whole + 40 * MB);
+    }
+    for (int i = 0; i < 8; i++) {
+        memory_put(parts[i * 3 % 8]);
+    }
+    CHECK(memory_get(40 * MB) == whole);
+    memory_put(whole);
+    memory_put(wall);
+    CHECK(memory_stats().peak == 42 * MB + 2 * PAGE && memory_stats().cached == memory_stats().peak);
 }
 
 static void test_failing(void)
@@ -295,7 +410,8 @@ int main(int argc, char **argv)
     } tests[] = {{"sizes", test_sizes},     {"alignment", test_alignment}, {"reuse", test_reuse},
                  {"resize", test_resize},   {"zeroed", test_zeroed},       {"too_large", test_too_large},
                  {"bound", test_bound},     {"failing", test_failing},     {"scratch", test_scratch},
-                 {"threads", test_threads}, {"fork", test_fork},           {"no_faults", test_no_faults}};
+                 {"threads", test_threads}, {"fork", test_fork},           {"no_faults", test_no_faults},
+                 {"arena", test_arena},     {"cutting", test_cutting}};
     for (size_t i = 0; argc == 2 && i < sizeof tests / sizeof tests[0]; i++) {
         if (strcmp(argv[1], tests[i].name) == 0) {
             tests[i].run();
