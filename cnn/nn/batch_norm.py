@@ -46,8 +46,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         x = input._a
         if x.ndim > 1 and x.size and x.size == x.shape[1]:
             raise ShapeError(
-                f"Expected more than 1 value per channel when training, got input size {input.shape}: use a larger "
-                "batch (drop_last=True for the last one), or eval() to use the running statistics"
+                f"batch_norm: Expected more than 1 value per channel when training, got input size {input.shape}: "
+                "use a larger batch (drop_last=True for the last one), or eval() to use the running statistics"
             )
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
@@ -110,7 +110,8 @@ class _BatchNorm(Module):
     def _check_input_dim(self, input):
         if input.dim() not in self.dimensions:
             expected = " or ".join(f"{n}D" for n in self.dimensions)
-            raise ShapeError(f"expected {expected} input (got {input.dim()}D input of shape {list(input.shape)})")
+            got = f"{input.dim()}D input of shape {list(input.shape)}"
+            raise ShapeError(f"{type(self).__name__}: expected {expected} input (got {got})")
 
     def forward(self, input):
         self._check_input_dim(input)

@@ -69,9 +69,20 @@ class Module(HooksMixin, StateDictMixin):
         except (ShapeError, DTypeError, IndexError) as error:
             _name_failing_layer(self, error)
             raise
+        except (AttributeError, TypeError) as error:
+            self._explain_wrong_input(args, error)
+            raise
         finally:
             if has_children:
                 deferred.leave()
+
+    def _explain_wrong_input(self, args, error):
+        """A layer of ours that was called with a list or None fails at whatever it touches first: say what it got."""
+        ours = type(self).__module__.startswith("cnn.") and not self._modules
+        if ours and args and not isinstance(args[0], Tensor):
+            better = DTypeError(f"{type(self).__name__}: input must be a Tensor, got {type_name(args[0])}")
+            _name_failing_layer(self, better)
+            raise better from error
 
     # Registration
 

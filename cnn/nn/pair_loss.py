@@ -3,6 +3,7 @@
 import warnings
 
 from cnn.autograd.function import Operation
+from cnn.errors import ShapeError
 from cnn.ops.promotion import result_type
 from cnn.ops.shape import broadcast_tensors
 
@@ -48,7 +49,12 @@ def same_size(layer, input, target):
             "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
             stacklevel=3,
         )
-        input, target = broadcast_tensors(input, target)
+        try:
+            input, target = broadcast_tensors(input, target)
+        except ValueError:
+            raise ShapeError(
+                f"{layer}: input and target must have the same shape, got {list(input.shape)} and {list(target.shape)}"
+            ) from None
     return same_type(input, target)
 
 

@@ -1,0 +1,659 @@
+"""Common mistakes, a row each: the error names the layer or file, what was expected, and what came.
+
+Each row is checked twice: in this process, which has to survive it, and together with all others in one fresh process
+that computes something right afterwards.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.io
+
+import cnn
+import cnn.nn as nn
+import cnn.nn.functional as F
+import cnn.optim as optim
+from cnn.errors import CheckpointError
+from cnn.utils.data import DataLoader, TensorDataset, random_split
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import algo_train  # noqa: E402
+import main as script  # noqa: E402
+import utils  # noqa: E402
+from build_net import CNN, DenseBlock  # noqa: E402
+from data_feed import DataFeed  # noqa: E402
+
+HUGE = 2**63 - 1
+ROWS = []
+
+
+def mistake(says, error=ValueError):
+    """Note a function that makes a mistake. says: texts that the message must contain, in this order."""
+
+    def note(make):
+        ROWS.append(pytest.param(make, error, says, id=make.__name__))
+        return make
+
+    return note
+
+
+def images(*shape):
+    return cnn.zeros(*(shape or (2, 3, 8, 8)))
+
+
+def weight(*shape):
+    return cnn.zeros(*(shape or (8, 3, 3, 3)))
+
+
+# ---------------------------------------------------------------------------------------------------- shapes and layers
+
+
+@mistake(["conv2d", "4 channels", "got 3 channels"])
+def conv_of_the_wrong_channels(folder):
+    nn.Conv2d(4, 8, 3)(images())
+
+
+@mistake(["conv2d", "4 dimensions", "(3, 8)"])
+def conv_of_a_matrix(folder):
+    nn.Conv2d(3, 8, 3)(images(3, 8))
+
+
+@mistake(["conv2d", "kernel height 9", "input height 8"])
+def conv_kernel_larger_than_the_image(folder):
+    nn.Conv2d(3, 8, 9)(images())
+
+
+@mistake(["conv2d", "bias", "8 elements", "(7,)"])
+def conv_bias_of_another_length(folder):
+    F.conv2d(images(), weight(), cnn.zeros(7))
+
+
+@mistake(["Conv2d", "divisible by groups", "3 and 2"])
+def conv_groups_that_do_not_divide(folder):
+    nn.Conv2d(3, 8, 3, groups=2)
+
+
+@mistake(["conv2d", "6 channels", "3 channels"])
+def conv_groups_and_weight_disagree(folder):
+    F.conv2d(images(), weight(), groups=2)
+
+
+@mistake(["conv2d", "'same'", "strided"])
+def conv_same_with_a_stride(folder):
+    nn.Conv2d(3, 8, 3, stride=2, padding="same")
+
+
+@mistake(["conv2d", "'same', 'valid' or integers", "'sam'"])
+def conv_padding_misspelt(folder):
+    nn.Conv2d(3, 8, 3, padding="sam")
+
+
+@mistake(["max_pool2d", "kernel_size 9", "height 8"])
+def pool_larger_than_the_image(folder):
+    nn.MaxPool2d(9)(images())
+
+
+@mistake(["max_pool2d", "half of kernel size", "pad=2", "kernel_size=2"])
+def max_pool_padding_too_large(folder):
+    nn.MaxPool2d(2, padding=2)(images())
+
+
+@mistake(["avg_pool2d", "half of kernel size", "pad=2", "kernel_size=2"])
+def avg_pool_padding_too_large(folder):
+    F.avg_pool2d(images(), 2, padding=2)
+
+
+@mistake(["max_pool2d", "3D or 4D", "(5,)"])
+def pool_of_a_vector(folder):
+    F.max_pool2d(images(5), 2)
+
+
+@mistake(["linear", "99 features", "expects 100"])
+def linear_of_the_wrong_size(folder):
+    nn.Linear(100, 10)(images(2, 99))
+
+
+@mistake(["3 (Linear)", "144 features", "expects 100"])
+def linear_behind_convolutions_of_the_wrong_size(folder):
+    nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(100, 10))(images())
+
+
+@mistake(["block1.conv1 (Conv2d)", "3 channels", "got 1 channels"])
+def grey_images_for_the_network_of_the_assignment(folder):
+    CNN((3, 32, 32), 10)(images(2, 1, 32, 32))
+
+
+@mistake(["(2x3 and 4x5)", "3", "4"])
+def matrices_that_do_not_fit(folder):
+    cnn.zeros(2, 3) @ cnn.zeros(4, 5)
+
+
+@mistake(["batch_norm", "3 elements not 4"])
+def batch_norm_of_the_wrong_channels(folder):
+    nn.BatchNorm2d(4)(images())
+
+
+@mistake(["BatchNorm2d", "4D", "2D", "[2, 3]"])
+def batch_norm_of_a_matrix(folder):
+    nn.BatchNorm2d(3)(images(2, 3))
+
+
+@mistake(["more than 1 value per channel", "[1, 3, 1, 1]"])
+def batch_norm_training_on_one_value(folder):
+    nn.BatchNorm2d(3)(images(1, 3, 1, 1))
+
+
+@mistake(["shape '[4, 2]'", "[2, 3]"])
+def view_of_another_size(folder):
+    images(2, 3).view(4, 2)
+
+
+@mistake(["dimension 0", "size 3", "size 4", "number 1"], RuntimeError)
+def cat_of_different_widths(folder):
+    cnn.cat([cnn.zeros(2, 3), cnn.zeros(3, 4)])
+
+
+@mistake(["add", "(3)", "(4)", "dimension 1", "[2, 3] and [4]"], RuntimeError)
+def adding_shapes_that_do_not_broadcast(folder):
+    cnn.zeros(2, 3) + cnn.zeros(4)
+
+
+@mistake(["[-2, 1]", "2"], IndexError)
+def softmax_over_a_dimension_that_is_not_there(folder):
+    F.softmax(cnn.zeros(2, 3), dim=2)
+
+
+@mistake(["index 5", "dimension 0", "size 2"], IndexError)
+def index_outside(folder):
+    cnn.zeros(2, 3)[5]
+
+
+# --------------------------------------------------------------------------------------------------------------- dtypes
+
+
+@mistake(["conv2d", "same dtype", "float64", "float32", ".float()"], TypeError)
+def float64_image_into_a_float32_layer(folder):
+    nn.Conv2d(3, 8, 3)(cnn.from_numpy(np.zeros((2, 3, 8, 8))))
+
+
+@mistake(["conv2d", "float32 or float64", "uint8"], TypeError)
+def bytes_into_a_convolution(folder):
+    nn.Conv2d(3, 8, 3)(images().to(cnn.uint8))
+
+
+@mistake(["max_pool2d", "float32 or float64", "int64"], TypeError)
+def integers_into_a_pool(folder):
+    F.max_pool2d(images().long(), 2)
+
+
+@mistake(["linear", "float64", "float32", ".float()"], TypeError)
+def float64_into_linear(folder):
+    nn.Linear(10, 10)(cnn.zeros(2, 10, dtype=cnn.float64))
+
+
+@mistake(["Conv2d", "Tensor", "list"], TypeError)
+def list_into_a_layer(folder):
+    nn.Conv2d(3, 8, 3)([[1.0, 2.0]])
+
+
+@mistake(["1 (Linear)", "Tensor", "NoneType"], TypeError)
+def forward_that_forgot_to_return(folder):
+    class Forgetful(nn.Module):
+        def forward(self, x):
+            x + 1
+
+    nn.Sequential(Forgetful(), nn.Linear(2, 2))(cnn.zeros(1, 2))
+
+
+@mistake(["np.ndarray", "list"], TypeError)
+def from_numpy_of_a_list(folder):
+    cnn.from_numpy([1, 2])
+
+
+@mistake(["<U1", "supported types"], TypeError)
+def from_numpy_of_texts(folder):
+    cnn.from_numpy(np.array(["a"]))
+
+
+# ---------------------------------------------------------------------------------------------------- labels and losses
+
+
+@mistake(["Target 10", "cross_entropy", "10 classes", "0..9"], IndexError)
+def label_too_large(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, 10]))
+
+
+@mistake(["Target -1", "cross_entropy", "10 classes", "0..9"], IndexError)
+def label_negative(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, -1]))
+
+
+@mistake([f"Target {HUGE}", "cross_entropy", "0..9"], IndexError)
+def label_near_two_to_the_63(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, HUGE]))
+
+
+@mistake(["Target 11", "nll_loss", "0..9"], IndexError)
+def label_too_large_for_nll_loss(folder):
+    F.nll_loss(cnn.zeros(2, 10), cnn.tensor([3, 11]))
+
+
+@mistake(["cross_entropy", "Long", "Float", ".long()"], TypeError)
+def labels_that_are_floats(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3.0, 1.0]))
+
+
+@mistake(["cross_entropy", "Long", "Int", ".long()"], TypeError)
+def labels_that_are_int32(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, 1], dtype=cnn.int32))
+
+
+@mistake(["cross_entropy", "batch_size (2)", "batch_size (3)"])
+def more_labels_than_images(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, 1, 2]))
+
+
+@mistake(["cross_entropy", "1D target", "[2, 1]", "squeeze(1)"])
+def labels_as_a_column(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([[3], [1]]))
+
+
+@mistake(["cross_entropy", "10 classes", "(9,)"])
+def class_weights_of_another_length(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, 1]), weight=cnn.ones(9))
+
+
+@mistake(["avg", "'none', 'mean' or 'sum'"])
+def reduction_misspelt(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, 1]), reduction="avg")
+
+
+@mistake(["label_smoothing", "between 0.0 and 1.0", "2.0"])
+def label_smoothing_too_large(folder):
+    F.cross_entropy(cnn.zeros(2, 10), cnn.tensor([3, 1]), label_smoothing=2.0)
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@mistake(["mse_loss", "same shape", "[2, 10]", "[3, 7]"])
+def mse_of_different_shapes(folder):
+    F.mse_loss(cnn.zeros(2, 10), cnn.zeros(3, 7))
+
+
+@mistake(["between 0 and 1", "sigmoid"], RuntimeError)
+def binary_cross_entropy_of_scores(folder):
+    F.binary_cross_entropy(cnn.tensor([1.5]), cnn.tensor([1.0]))
+
+
+# ----------------------------------------------------------------------------------------- numbers out of range or huge
+
+
+@mistake(["conv2d", "stride", "got 0"])
+def conv_stride_zero(folder):
+    nn.Conv2d(3, 8, 3, stride=0)(images())
+
+
+@mistake(["conv2d", "stride", "got -1"])
+def conv_stride_negative(folder):
+    F.conv2d(images(), weight(), stride=-1)
+
+
+@mistake(["conv2d", "padding", "got -1"])
+def conv_padding_negative(folder):
+    F.conv2d(images(), weight(), padding=-1)
+
+
+@mistake(["conv2d", "padding", "int", "1.5"], TypeError)
+def conv_padding_fractional(folder):
+    F.conv2d(images(), weight(), padding=1.5)
+
+
+@mistake(["conv2d", "too large", "padding 9223372036854775803"])
+def conv_padding_near_two_to_the_63(folder):
+    F.conv2d(images(), weight(), padding=HUGE - 4)
+
+
+@mistake(["conv2d", "too large", "dilation 4611686018427387904"])
+def conv_dilation_near_two_to_the_63(folder):
+    F.conv2d(images(), weight(), dilation=2**62)
+
+
+@mistake(["conv2d", "stride", "18446744073709551616"])
+def conv_stride_over_64_bits(folder):
+    F.conv2d(images(), weight(), stride=2**64)
+
+
+@mistake(["max_pool2d", "kernel_size", str(HUGE)])
+def pool_kernel_near_two_to_the_63(folder):
+    F.max_pool2d(images(), HUGE)
+
+
+@mistake(["max_pool2d", "kernel_size", "got 0"])
+def pool_kernel_zero(folder):
+    F.max_pool2d(images(), 0)
+
+
+@mistake(["adaptive_avg_pool2d", "output_size", "-1"])
+def adaptive_pool_of_negative_size(folder):
+    F.adaptive_avg_pool2d(images(), -1)
+
+
+@mistake([f"[{HUGE}, 2]", "[2, 3]"])
+def reshape_near_two_to_the_63(folder):
+    images(2, 3).reshape(HUGE, 2)
+
+
+@mistake(["zeros", "[1099511627776, 1099511627776]", "too many"], MemoryError)
+def tensor_of_more_elements_than_64_bits_count(folder):
+    cnn.zeros(2**40, 2**40)
+
+
+@mistake(["negative", "-1"], RuntimeError)
+def tensor_of_negative_size(folder):
+    cnn.zeros(-1)
+
+
+@mistake(["dropout", "between 0 and 1", "1.5"])
+def dropout_probability_over_one(folder):
+    nn.Dropout(1.5)
+
+
+@mistake(["'from'", "'to'", "5"], RuntimeError)
+def randint_of_an_empty_range(folder):
+    cnn.randint(5, 5, (2,))
+
+
+# ---------------------------------------------------------------------------------------- autograd, modules, optimisers
+
+
+@mistake(["scalar", "[2, 3]", "loss.mean()"], RuntimeError)
+def backward_of_a_matrix(folder):
+    (cnn.zeros(2, 3, requires_grad=True) * 2).backward()
+
+
+@mistake(["does not require grad"], RuntimeError)
+def backward_without_any_gradient(folder):
+    cnn.zeros(2, 3).sum().backward()
+
+
+@mistake(["second time", "retain_graph=True"], RuntimeError)
+def backward_twice(folder):
+    loss = cnn.zeros(2, requires_grad=True).pow(2).sum()
+    loss.backward()
+    loss.backward()
+
+
+@mistake(["numpy()", "requires grad", "detach()"], RuntimeError)
+def numpy_of_a_tensor_with_gradient(folder):
+    cnn.zeros(2, requires_grad=True).numpy()
+
+
+@mistake(["6 elements", "Scalar"], RuntimeError)
+def item_of_a_matrix(folder):
+    cnn.zeros(2, 3).item()
+
+
+@mistake(["create_graph=True", "not supported"], RuntimeError)
+def double_backward(folder):
+    x = cnn.zeros(2, requires_grad=True)
+    cnn.autograd.grad(x.pow(2).sum(), [x], create_graph=True)
+
+
+@mistake(["Module.__init__()"], AttributeError)
+def module_without_super_init(folder):
+    class Hasty(nn.Module):
+        def __init__(self):
+            self.conv = nn.Conv2d(3, 4, 3)
+
+    Hasty()
+
+
+@mistake(["Lazy", "forward"], NotImplementedError)
+def module_without_forward(folder):
+    class Lazy(nn.Module):
+        pass
+
+    Lazy()(1)
+
+
+@mistake(["int", "Module"], TypeError)
+def sequential_of_something_else(folder):
+    nn.Sequential(nn.ReLU(), 3)
+
+
+@mistake(["'Linear'", "'wieght'"], AttributeError)
+def attribute_misspelt(folder):
+    nn.Linear(2, 2).wieght  # noqa: B018
+
+
+@mistake(["Linear", "Missing key", "bias"], RuntimeError)
+def state_dict_without_a_key(folder):
+    nn.Linear(2, 3).load_state_dict({"weight": cnn.zeros(3, 2)})
+
+
+@mistake(["Linear", "size mismatch for weight", "[4, 2]", "[3, 2]"], RuntimeError)
+def state_dict_of_another_shape(folder):
+    nn.Linear(2, 3).load_state_dict({"weight": cnn.zeros(4, 2), "bias": cnn.zeros(3)})
+
+
+@mistake(["learning rate", "-1"])
+def negative_learning_rate(folder):
+    optim.SGD(nn.Linear(1, 1).parameters(), lr=-1)
+
+
+@mistake(["empty parameter list"])
+def optimizer_without_parameters(folder):
+    optim.Adam([], lr=0.1)
+
+
+@mistake(["iterable of Tensors", "Tensor"], TypeError)
+def optimizer_of_one_tensor(folder):
+    optim.SGD(cnn.zeros(2, requires_grad=True), lr=0.1)
+
+
+@mistake(["beta", "index 0", "1.0"])
+def adam_beta_of_one(folder):
+    optim.Adam(nn.Linear(1, 1).parameters(), betas=(1.0, 0.9))
+
+
+@mistake(["float", "Optimizer"], TypeError)
+def schedule_of_something_else(folder):
+    optim.lr_scheduler.MultiStepLR(0.1, [1])
+
+
+# ----------------------------------------------------------------------------------------------------- data and batches
+
+
+@mistake(["batch_size", "positive", "0"])
+def loader_with_batches_of_nothing(folder):
+    DataLoader([1, 2], batch_size=0)
+
+
+@mistake(["num_workers", "non-negative"])
+def loader_with_minus_one_workers(folder):
+    DataLoader([1, 2], num_workers=-1)
+
+
+@mistake(["sampler", "shuffle"])
+def loader_with_sampler_and_shuffle(folder):
+    DataLoader([1, 2], shuffle=True, sampler=[0, 1])
+
+
+@mistake(["equal size", "[2]", "entry 0", "[3]", "entry 1"], RuntimeError)
+def batch_of_different_sizes(folder):
+    list(DataLoader([cnn.zeros(2), cnn.zeros(3)], batch_size=2))
+
+
+@mistake(["tensors, numpy arrays, numbers, dicts or lists", "object"], TypeError)
+def batch_of_unknown_things(folder):
+    list(DataLoader([object()]))
+
+
+@mistake(["Size mismatch", "2, 3"], AssertionError)
+def tensor_dataset_of_different_lengths(folder):
+    TensorDataset(cnn.zeros(2), cnn.zeros(3))
+
+
+@mistake(["Sum of input lengths", "2", "3"])
+def split_that_does_not_add_up(folder):
+    random_split([1, 2, 3], [1, 1])
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+@mistake(["gone.pt"], FileNotFoundError)
+def load_of_a_missing_file(folder):
+    cnn.load(folder / "gone.pt")
+
+
+@mistake(["page.pt", "no checkpoint", "<html>404"], CheckpointError)
+def load_of_a_file_that_is_no_checkpoint(folder):
+    (folder / "page.pt").write_text("<html>404</html>")
+    cnn.load(folder / "page.pt")
+
+
+@mistake(["cut.pt", "cut off"], CheckpointError)
+def load_of_half_a_checkpoint(folder):
+    cnn.save(nn.Linear(20, 20).state_dict(), folder / "cut.pt")
+    whole = (folder / "cut.pt").read_bytes()
+    (folder / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    cnn.load(folder / "cut.pt")
+
+
+@mistake(["nowhere", "does not exist"], FileNotFoundError)
+def save_into_a_missing_folder(folder):
+    cnn.save({}, folder / "nowhere" / "x.pt")
+
+
+@mistake(["gone.mat", "no such file", "get_data.py"])
+def data_feed_of_a_missing_file(folder):
+    DataFeed(folder / "gone.mat", False)
+
+
+@mistake(["page.mat", "MATLAB 5 file"])
+def data_feed_of_a_file_that_is_no_mat_file(folder):
+    (folder / "page.mat").write_text("<html>404</html>" * 100)
+    DataFeed(folder / "page.mat", False)
+
+
+@mistake(["cut.mat", "MATLAB 5 file"])
+def data_feed_of_half_a_file(folder):
+    scipy.io.savemat(folder / "cut.mat", {"img": np.zeros((5, 3072), np.float32), "cls": np.zeros(5)})
+    whole = (folder / "cut.mat").read_bytes()
+    (folder / "cut.mat").write_bytes(whole[:9000])
+    DataFeed(folder / "cut.mat", False)
+
+
+@mistake(["stats", "'mean'", "'std'"])
+def data_feed_without_statistics(folder):
+    scipy.io.savemat(folder / "few.mat", {"img": np.full((5, 3072), 9.0), "cls": np.zeros(5)})
+    DataFeed(folder / "few.mat", True)
+
+
+@mistake(["CIFAR-10", "nothere", "cifar-10-python.tar.gz"], RuntimeError)
+def cifar10_that_is_not_there(folder):
+    from cnn.vision.datasets import CIFAR10
+
+    CIFAR10(folder / "nothere")
+
+
+# ---------------------------------------------------------------------------------------------------------- the scripts
+
+
+def train(**changes):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
+    loader = DataLoader([[cnn.zeros(1, 2, 2), cnn.tensor([3])]] * 4, batch_size=2)
+    options = {key: value for key, value in script.opt_dict.items() if key != "run_root"}
+    algo_train.sup_trn(net, loader, loader, {**options, "trn_size": 4, "val_size": 4, **changes})
+
+
+@mistake(["opt_dict['solver']", "'Adam' or 'SGDM'", "'Adagrad'"])
+def unknown_solver(folder):
+    train(solver="Adagrad")
+
+
+@mistake(["opt_dict", "'num_epoch'", "'num_epochs'"])
+def opt_dict_key_misspelt(folder):
+    train(num_epoch=3)
+
+
+@mistake(["opt_dict['tbs']", "1 or more", "0"])
+def training_batches_of_nothing(folder):
+    train(tbs=0)
+
+
+@mistake(["opt_dict['lr_sch']", "list", "70"])
+def schedule_that_is_no_list(folder):
+    train(lr_sch=70)
+
+
+@mistake(["DenseBlock", "'relu', 'sigmoid', 'tanh', 'none'", "'softmax'"])
+def activation_that_is_not_offered(folder):
+    DenseBlock(4, 10, "softmax")
+
+
+@mistake(["cal_stats", "(N, 3, height, width)", "(2, 3072)"])
+def statistics_of_flat_images(folder):
+    utils.cal_stats(np.zeros((2, 3072)))
+
+
+# ------------------------------------------------------------------------------------------------------------ the tests
+
+
+def message_of(make, error, folder):
+    try:
+        make(folder)
+    except error as problem:
+        return str(problem)
+    raise AssertionError(f"{make.__name__}: no error")
+
+
+@pytest.mark.parametrize(("make", "error", "says"), ROWS)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_mistake_is_said_clearly(make, error, says, tmp_path):
+    message = message_of(make, error, tmp_path)
+    place = 0
+    for text in says:
+        found = message.find(text, place)
+        assert found >= 0, f"{text!r} is not in (the rest of) {message!r}"
+        place = found + 1
+    # One line: load_state_dict and the data set that is to be brought by hand list things, one a line, as torch does.
+    if "state_dict" not in message and "To bring it by hand" not in message:
+        assert "\n" not in message
+    # No C or Python jargon.
+    assert not re.search(r"0x[0-9a-f]{6}|NoneType' object|object has no attribute '_|PyArray|npy_|ptrdiff", message)
+
+
+def test_there_are_at_least_sixty():
+    assert len(ROWS) >= 60
+
+
+def test_one_process_survives_them_all(tmp_path):
+    code = (
+        "import sys, pathlib, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+        "from test_mistakes import ROWS, message_of\n"
+        "import cnn, cnn.nn.functional as F\n"
+        "for row in ROWS:\n"
+        "    message_of(row.values[0], row.values[1], pathlib.Path('.'))\n"
+        "cnn.manual_seed(0)\n"
+        "y = F.conv2d(cnn.ones(1, 2, 3, 3), cnn.ones(1, 2, 3, 3))\n"
+        "print(len(ROWS), y.item(), F.cross_entropy(cnn.zeros(1, 10), cnn.tensor([3])).item())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    rows, sum_of_ones, loss = done.stdout.split()
+    assert int(rows) == len(ROWS)
+    assert float(sum_of_ones) == 18
+    assert float(loss) == pytest.approx(np.log(10), rel=1e-6)
