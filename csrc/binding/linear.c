@@ -100,9 +100,10 @@ static PyArrayObject *parse_dy(PyObject *object, PyArrayObject *x, const linear_
         return NULL;
     }
     PyArrayObject *dy = array_arg(object, "linear", "grad_output", PyArray_TYPE(x), ndim);
-    if (dy != NULL && (!PyArray_CompareLists(PyArray_DIMS(dy), PyArray_DIMS(x), ndim - 1) ||
-                       PyArray_DIM(dy, ndim - 1) != s->OC)) {
-        PyErr_Format(ShapeError, "linear: grad_output must have the leading dimensions of input and %zd features, got %s",
+    if (dy != NULL &&
+        (!PyArray_CompareLists(PyArray_DIMS(dy), PyArray_DIMS(x), ndim - 1) || PyArray_DIM(dy, ndim - 1) != s->OC)) {
+        PyErr_Format(ShapeError,
+                     "linear: grad_output must have the leading dimensions of input and %zd features, got %s",
                      (Py_ssize_t)s->OC, shape_text(dy, got, sizeof got));
         Py_CLEAR(dy);
     }

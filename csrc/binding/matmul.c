@@ -45,8 +45,10 @@ PyObject *py_matmul(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
         goto fail;
     }
     if (PyArray_Check(args[1]) && PyArray_TYPE((PyArrayObject *)args[1]) != PyArray_TYPE(a)) {
-        PyErr_Format(DTypeError, "matmul: first argument is %S, but second is %S; convert one of them, for example with "
-                     ".float()", PyArray_DESCR(a), PyArray_DESCR((PyArrayObject *)args[1]));
+        PyErr_Format(DTypeError,
+                     "matmul: first argument is %S, but second is %S; convert one of them, for example with "
+                     ".float()",
+                     PyArray_DESCR(a), PyArray_DESCR((PyArrayObject *)args[1]));
         goto fail;
     }
     if (!(b = parse_matrix(args[1], "second argument", PyArray_TYPE(a), ndim))) {

@@ -17,7 +17,8 @@
  * copy of c, and the copies are added in order.
  *
  * Few rows (a batch of 1 to 16) leave nothing to amortise the packing of b: the time is that of reading b once. Then b
- * is read where it lies: by dot products if its columns are contiguous (y = x W'), by short blocks of K if its rows are.
+ * is read where it lies: by dot products if its columns are contiguous (y = x W'), by short blocks of K if its rows
+ * are.
  */
 #include "gemm.h"
 
@@ -27,17 +28,17 @@
 #include "tile.h"
 
 enum {
-    K_BLOCK = 256,      /* steps of k between two visits to c */
-    K_DIRECT = 16,      /* the same where b is not packed: its rows are read as streams, this many at a time */
-    ROWS_DIRECT = 24,   /* up to this many rows of c, packing b costs more than it brings */
-    ROWS_DOT = 16,      /* the same for dot products */
-    ROW_BLOCK = 144,    /* rows of a in one chunk: 144 * 256 floats are 144 KB */
-    B_BLOCK = 1 << 17,  /* elements of b that one chunk walks through per block of K: 512 KB of floats */
-    PANEL_GROUP = 8,    /* panels packed together: a row of b is read 1 KB at a time */
-    GRAIN = 1 << 21,    /* multiply-adds per chunk, at least */
-    MEMORY_COST = 8,    /* multiply-adds in the time that one element takes from memory */
-    CHUNKS = 32,        /* do not cut finer than into this many, unless the caches ask for it */
-    K_SPLIT = 2048,     /* shortest piece of K worth its own copy of c */
+    K_BLOCK = 256,         /* steps of k between two visits to c */
+    K_DIRECT = 16,         /* the same where b is not packed: its rows are read as streams, this many at a time */
+    ROWS_DIRECT = 24,      /* up to this many rows of c, packing b costs more than it brings */
+    ROWS_DOT = 16,         /* the same for dot products */
+    ROW_BLOCK = 144,       /* rows of a in one chunk: 144 * 256 floats are 144 KB */
+    B_BLOCK = 1 << 17,     /* elements of b that one chunk walks through per block of K: 512 KB of floats */
+    PANEL_GROUP = 8,       /* panels packed together: a row of b is read 1 KB at a time */
+    GRAIN = 1 << 21,       /* multiply-adds per chunk, at least */
+    MEMORY_COST = 8,       /* multiply-adds in the time that one element takes from memory */
+    CHUNKS = 32,           /* do not cut finer than into this many, unless the caches ask for it */
+    K_SPLIT = 2048,        /* shortest piece of K worth its own copy of c */
     SPLIT_SPACE = 1 << 21, /* elements in all the copies of c */
 };
 
@@ -46,10 +47,10 @@ enum {
 typedef struct {
     const real *p;
     ptrdiff_t across, along;
-    ptrdiff_t size;     /* rows of a, or columns of b */
+    ptrdiff_t size; /* rows of a, or columns of b */
     ptrdiff_t slices;
-    int panels;         /* columns of b: slices of TILE_COLS, filled up to whole vectors */
-    real *packed;       /* all of it, packed beforehand; or NULL */
+    int panels;   /* columns of b: slices of TILE_COLS, filled up to whole vectors */
+    real *packed; /* all of it, packed beforehand; or NULL */
 } side;
 
 typedef struct {
@@ -75,11 +76,11 @@ static ptrdiff_t between(ptrdiff_t low, ptrdiff_t n, ptrdiff_t high) { return la
 typedef void tile_function(ptrdiff_t K, const real *a, const real *b, ptrdiff_t b_k, real *c, ptrdiff_t c_row,
                            ptrdiff_t width, const tile_store *how);
 
-#define TILE_FUNCTION(rows, cols)                                                                                      \
-    static void tile_##rows##_##cols(ptrdiff_t K, const real *a, const real *b, ptrdiff_t b_k, real *c,                \
-                                     ptrdiff_t c_row, ptrdiff_t width, const tile_store *how)                          \
-    {                                                                                                                  \
-        tile(rows, cols, K, a, 1, rows, b, b_k, c, c_row, width, how);                                                 \
+#define TILE_FUNCTION(rows, cols)                                                                       \
+    static void tile_##rows##_##cols(ptrdiff_t K, const real *a, const real *b, ptrdiff_t b_k, real *c, \
+                                     ptrdiff_t c_row, ptrdiff_t width, const tile_store *how)           \
+    {                                                                                                   \
+        tile(rows, cols, K, a, 1, rows, b, b_k, c, c_row, width, how);                                  \
     }
 #define TILE_FUNCTIONS(rows) TILE_FUNCTION(rows, 1) TILE_FUNCTION(rows, 2)
 #define TILE_ENTRY(rows) {tile_##rows##_1, tile_##rows##_2},
@@ -247,7 +248,8 @@ static void multiply_panels(const product *p, const rectangle *r, ptrdiff_t k, p
         }
         for (ptrdiff_t panel = group; panel < group_end; panel++) {
             ptrdiff_t b_k = direct ? p->b.along : packed_width(&p->b, panel);
-            const real *b = direct ? p->b.p + panel * TILE_COLS + k * b_k : b_space + (panel - group) * TILE_COLS * k_size;
+            const real *b =
+                direct ? p->b.p + panel * TILE_COLS + k * b_k : b_space + (panel - group) * TILE_COLS * k_size;
             for (ptrdiff_t t = r->tile_begin; t < r->tile_end; t++) {
                 ptrdiff_t row = slice_begin(&p->a, t) - slice_begin(&p->a, r->tile_begin);
                 multiply_tile(p, r, t, panel, k, k_size, a + row * k_size, b, b_k);
@@ -337,13 +339,20 @@ ALWAYS_INLINE void dots(const int rows, ptrdiff_t K, const real *a, ptrdiff_t a_
         q##i = v_fma(ai, b1, q##i);                                                                                    \
         r##i = v_fma(ai, b2, r##i);                                                                                    \
         s##i = v_fma(ai, b3, s##i);                                                                                    \
+#define ADD_DOTS(i)                                          \
+    if (rows > i) {                                          \
+        vec ai = load_part(a + i * a_row, k, K, rest, last); \
+        p##i = v_fma(ai, b0, p##i);                          \
+        q##i = v_fma(ai, b1, q##i);                          \
+        r##i = v_fma(ai, b2, r##i);                          \
+        s##i = v_fma(ai, b3, s##i);                          \
     }
-#define SUM_DOTS(i)                                                                                                    \
-    if (rows > i) {                                                                                                    \
-        sums[i][0] = v_sum(p##i);                                                                                      \
-        sums[i][1] = v_sum(q##i);                                                                                      \
-        sums[i][2] = v_sum(r##i);                                                                                      \
-        sums[i][3] = v_sum(s##i);                                                                                      \
+#define SUM_DOTS(i)               \
+    if (rows > i) {               \
+        sums[i][0] = v_sum(p##i); \
+        sums[i][1] = v_sum(q##i); \
+        sums[i][2] = v_sum(r##i); \
+        sums[i][3] = v_sum(s##i); \
     }
     EACH_DOT_ROW(DECLARE_DOTS)
     ptrdiff_t rest = 0, k = 0;
@@ -396,10 +405,7 @@ static void dot_columns(const product *p, ptrdiff_t j)
     }
 }
 
-static ptrdiff_t dot_chunks(const product *p)
-{
-    return chunks_of(p->N * p->K * larger(p->M, MEMORY_COST), GRAIN);
-}
+static ptrdiff_t dot_chunks(const product *p) { return chunks_of(p->N * p->K * larger(p->M, MEMORY_COST), GRAIN); }
 
 static void dot_chunk(void *context, ptrdiff_t chunk)
 {
@@ -426,7 +432,8 @@ static void plan(product *p)
 
     /* A long K first: no side is read twice. Then rows, if there are many, because then only b is packed beforehand;
      * then columns, of b's rows not less than 512 bytes; then what is left. */
-    ptrdiff_t narrowest = p->b.across == 1 ? 4 : 1, widest = larger(1, B_BLOCK / (smaller(p->k_block, p->K) * TILE_COLS));
+    ptrdiff_t narrowest = p->b.across == 1 ? 4 : 1,
+              widest = larger(1, B_BLOCK / (smaller(p->k_block, p->K) * TILE_COLS));
     p->splits = between(1, smaller(p->K / K_SPLIT, SPLIT_SPACE / p->M / p->N), wanted);
     wanted = ceil_div(wanted, p->splits);
     p->row_blocks = ceil_div(p->M, ROW_BLOCK);

@@ -24,8 +24,8 @@ enum { LINE = 64 / sizeof(real) }; /* values in a line of the cache */
 #define FETCH(p) __builtin_prefetch(p, 0, 2)
 
 /* to[k * width + i] = from[i * row + k]. On the way, ask for what lies `ahead` of each value: it is packed next. */
-static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, real *to, ptrdiff_t width,
-                            ptrdiff_t ahead)
+static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, real *to,
+                                   ptrdiff_t width, ptrdiff_t ahead)
 {
     if (rows < 4 || K < 4) {
         for (ptrdiff_t i = 0; i < rows; i++) {
@@ -54,7 +54,7 @@ static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from
 }
 
 static inline void pack_strided(ptrdiff_t rows, ptrdiff_t K, const real *from, ptrdiff_t row, ptrdiff_t col, real *to,
-                         ptrdiff_t width)
+                                ptrdiff_t width)
 {
     for (ptrdiff_t k = 0; k < K; k++) {
         for (ptrdiff_t i = 0; i < rows; i++) {

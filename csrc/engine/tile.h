@@ -81,17 +81,17 @@ ALWAYS_INLINE void tile(const int rows, const int cols, ptrdiff_t K, const real 
 {
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
 #define DECLARE(i) vec s##i = v_zero(), t##i = v_zero();
-#define MULTIPLY_ADD(i)                                                                                                \
-    if (rows > i) {                                                                                                    \
-        vec ai = v_set1(a##i[0]);                                                                                      \
-        if (cols > 1)                                                                                                  \
-            V_PIN(ai);                                                                                                 \
-        s##i = v_fma(ai, b0, s##i);                                                                                    \
-        if (cols > 1)                                                                                                  \
-            t##i = v_fma(ai, b1, t##i);                                                                                \
+#define MULTIPLY_ADD(i)                 \
+    if (rows > i) {                     \
+        vec ai = v_set1(a##i[0]);       \
+        if (cols > 1)                   \
+            V_PIN(ai);                  \
+        s##i = v_fma(ai, b0, s##i);     \
+        if (cols > 1)                   \
+            t##i = v_fma(ai, b1, t##i); \
     }
-#define PUT(i)                                                                                                         \
-    if (rows > i)                                                                                                      \
+#define PUT(i)    \
+    if (rows > i) \
         tile_put(cols, s##i, t##i, c + i * c_row, width, how);
 
     EACH_ROW(DECLARE)

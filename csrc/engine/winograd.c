@@ -1,16 +1,16 @@
 /* winograd: 3x3 convolution by Winograd's minimal filtering, all three passes. The algebra of one tile stands in
  * winograd_transforms.h; the story with pictures in docs/engine.md.
  *
- * With V = B' d B for the (m+2) x (m+2) patch d of each input channel, U = G g G' for each filter g, and Z = A dy A' for
- * each m x m tile of output gradients,
+ * With V = B' d B for the (m+2) x (m+2) patch d of each input channel, U = G g G' for each filter g, and Z = A dy A'
+ * for each m x m tile of output gradients,
  *
  *     forward      y  = A' [ sum over ic of U * V ] A           for each tile and output channel
  *     to the input     the same, of dy, with the filters flipped and ic and oc swapped
  *     to weights   dg = G' [ sum over tiles of V * Z ] G        for each input and output channel
  *
- * where * is element by element: the (m+2)^2 positions never meet. So at each position the sum is a product of matrices,
- * (tiles x IC) (IC x OC), or for the weights (IC x tiles) (tiles x OC). There the time goes, and tile() does it at the
- * speed of the machine.
+ * where * is element by element: the (m+2)^2 positions never meet. So at each position the sum is a product of
+ * matrices, (tiles x IC) (IC x OC), or for the weights (IC x tiles) (tiles x OC). There the time goes, and tile() does
+ * it at the speed of the machine.
  *
  * The unit of work is a strip: one row of tiles of one image. Its pixels become V in two steps,
  *
@@ -20,8 +20,8 @@
  *     └─────────────────────┘        └─────────────────────┘             ...
  *
  * Where channels are few, a chunk takes some strips through all steps, and what it needs stays in the second-level
- * cache: "fused". Where channels are so many that a dozen tiles would not fit, a batch of tiles takes one step after the
- * other, and the products are cut by position: "staged".
+ * cache: "fused". Where channels are so many that a dozen tiles would not fit, a batch of tiles takes one step after
+ * the other, and the products are cut by position: "staged".
  */
 #include "winograd.h"
 
@@ -43,7 +43,7 @@ enum {
     SLOTS_BYTES = 5 << 20,       /* and all that they keep */
     SLOTS_GRAIN = 1 << 13,       /* values in a chunk that adds them up */
     CHUNKS = 32,
-    TURNED = 8, /* filters turned at a time */
+    TURNED = 8,      /* filters turned at a time */
     GRAIN = 1 << 20, /* multiply-adds in a chunk, at least */
 };
 
@@ -84,7 +84,7 @@ typedef struct {
 
     real *gradient; /* [slot][position][C][oc]: sums of V * Z over tiles */
     ptrdiff_t gradient_position;
-    real *db;       /* [slot][oc] */
+    real *db; /* [slot][oc] */
     ptrdiff_t slots, db_slots;
     real *dw;
 } pass;
@@ -97,16 +97,16 @@ typedef void tile_function(ptrdiff_t K, const real *a, ptrdiff_t a_step, const r
                            ptrdiff_t c_row, const tile_store *how);
 
 /* Forward, a row of the tile is a tile of the image and k runs along its channels; for the weights the other way. */
-#define TILE_FUNCTION(rows, cols)                                                                                      \
-    static void forward_##rows##_##cols(ptrdiff_t K, const real *a, ptrdiff_t a_step, const real *b, ptrdiff_t b_k,    \
-                                        real *c, ptrdiff_t c_row, const tile_store *how)                               \
-    {                                                                                                                  \
-        tile(rows, cols, K, a, a_step, 1, b, b_k, c, c_row, cols * VLEN, how);                                         \
-    }                                                                                                                  \
-    static void gradient_##rows##_##cols(ptrdiff_t K, const real *a, ptrdiff_t a_step, const real *b, ptrdiff_t b_k,   \
-                                         real *c, ptrdiff_t c_row, const tile_store *how)                              \
-    {                                                                                                                  \
-        tile(rows, cols, K, a, 1, a_step, b, b_k, c, c_row, cols * VLEN, how);                                         \
+#define TILE_FUNCTION(rows, cols)                                                                                    \
+    static void forward_##rows##_##cols(ptrdiff_t K, const real *a, ptrdiff_t a_step, const real *b, ptrdiff_t b_k,  \
+                                        real *c, ptrdiff_t c_row, const tile_store *how)                             \
+    {                                                                                                                \
+        tile(rows, cols, K, a, a_step, 1, b, b_k, c, c_row, cols * VLEN, how);                                       \
+    }                                                                                                                \
+    static void gradient_##rows##_##cols(ptrdiff_t K, const real *a, ptrdiff_t a_step, const real *b, ptrdiff_t b_k, \
+                                         real *c, ptrdiff_t c_row, const tile_store *how)                            \
+    {                                                                                                                \
+        tile(rows, cols, K, a, 1, a_step, b, b_k, c, c_row, cols * VLEN, how);                                       \
     }
 #define TILE_FUNCTIONS(rows) TILE_FUNCTION(rows, 1) TILE_FUNCTION(rows, 2)
 #define FORWARD_ENTRY(rows) {forward_##rows##_1, forward_##rows##_2},
@@ -131,7 +131,8 @@ static void forward_product(const pass *p, ptrdiff_t position, grid v, grid sums
             ptrdiff_t begin, end;
             chunk_bounds(tiles, row_tiles, t, &begin, &end);
             const real *a = v.p + position * v.position + begin * v.tile;
-            forward_tiles[end - begin - 1][lanes > VLEN](C, a, v.tile, u, lanes, c + begin * sums.tile, sums.tile, &plain);
+            forward_tiles[end - begin - 1][lanes > VLEN](C, a, v.tile, u, lanes, c + begin * sums.tile, sums.tile,
+                                                         &plain);
         }
     }
 }
@@ -151,7 +152,8 @@ static void gradient_product(const pass *p, ptrdiff_t position, grid v, grid z, 
                 ptrdiff_t begin, end;
                 chunk_bounds(rows, row_tiles, t, &begin, &end);
                 real *c = gradient + position * p->gradient_position + (k + begin) * oc + n;
-                gradient_tiles[end - begin - 1][panel_lanes(oc, n) > VLEN](tiles, a + begin, v.tile, b, z.tile, c, oc, &how);
+                gradient_tiles[end - begin - 1][panel_lanes(oc, n) > VLEN](tiles, a + begin, v.tile, b, z.tile, c, oc,
+                                                                           &how);
             }
         }
     }
@@ -160,7 +162,8 @@ static void gradient_product(const pass *p, ptrdiff_t position, grid v, grid z, 
 /* ---- filters to U ------------------------------------------------------------------------------------------------ */
 
 /* Taps of `count` input channels from k on: to[channel][tap][lane], the output channels from n on side by side. */
-static void turn_filters(const pass *p, ptrdiff_t n, ptrdiff_t size, ptrdiff_t k, ptrdiff_t count, ptrdiff_t lanes, real *to)
+static void turn_filters(const pass *p, ptrdiff_t n, ptrdiff_t size, ptrdiff_t k, ptrdiff_t count, ptrdiff_t lanes,
+                         real *to)
 {
     const real *w = p->w + n * p->w_n + k * p->w_k;
     if (p->w_k == 9) {
@@ -342,7 +345,8 @@ static void input_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid v, 
 }
 
 /* Strips of dy to Z; db, if not NULL, gets the sum of their pixels. */
-static void gradient_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid z, ptrdiff_t tile, real *db, real *space)
+static void gradient_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid z, ptrdiff_t tile, real *db,
+                            real *space)
 {
     ptrdiff_t columns = output_columns(p);
     real *half = space + window_space(&p->out, p->m, columns);
@@ -438,7 +442,8 @@ static void output_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid su
     }
 }
 
-/* ---- sums to the gradient of the filters -------------------------------------------------------------------------- */
+/* ---- sums to the gradient of the filters --------------------------------------------------------------------------
+ */
 
 static ptrdiff_t gradient_size(const pass *p) { return p->positions * p->gradient_position; }
 
@@ -723,7 +728,8 @@ static void correlate(pass *p, const real *bias)
 
 void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y, int precise)
 {
-    pass p = pass_of(s->N, image_of(s->C, s->H, s->W, s->x), image_of(s->OC, s->OH, s->OW, s->y), s->PH, s->PW, precise);
+    pass p =
+        pass_of(s->N, image_of(s->C, s->H, s->W, s->x), image_of(s->OC, s->OH, s->OW, s->y), s->PH, s->PW, precise);
     p.x = x;
     p.y = y;
     p.w = w;
@@ -736,8 +742,8 @@ void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, c
 /* dx[i] = sum over k of w[k] dy[i + P - k]: with k read backwards, a correlation with 2-P zeros before dy. */
 void FN(winograd_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx, int precise)
 {
-    pass p =
-        pass_of(s->N, image_of(s->OC, s->OH, s->OW, s->y), image_of(s->C, s->H, s->W, s->x), 2 - s->PH, 2 - s->PW, precise);
+    pass p = pass_of(s->N, image_of(s->OC, s->OH, s->OW, s->y), image_of(s->C, s->H, s->W, s->x), 2 - s->PH, 2 - s->PW,
+                     precise);
     p.x = dy;
     p.y = dx;
     p.w = w;
@@ -778,7 +784,8 @@ static void gradient_staged(pass *p, ptrdiff_t batch)
 
 void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db, int precise)
 {
-    pass p = pass_of(s->N, image_of(s->C, s->H, s->W, s->x), image_of(s->OC, s->OH, s->OW, s->y), s->PH, s->PW, precise);
+    pass p =
+        pass_of(s->N, image_of(s->C, s->H, s->W, s->x), image_of(s->OC, s->OH, s->OW, s->y), s->PH, s->PW, precise);
     p.x = x;
     p.dy = dy;
     p.dw = dw;
@@ -828,8 +835,8 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
 int FN(winograd_can)(const conv2d_shape *s)
 {
     ptrdiff_t below = s->OH + 2 - s->H - s->PH, right = s->OW + 2 - s->W - s->PW;
-    return s->KH == 3 && s->KW == 3 && s->SH == 1 && s->SW == 1 && s->DH == 1 && s->DW == 1 && s->G == 1 && s->PH <= 2 &&
-           s->PW <= 2 && below >= 0 && below <= 2 && right >= 0 && right <= 2 && s->H >= 1 && s->W >= 1;
+    return s->KH == 3 && s->KW == 3 && s->SH == 1 && s->SW == 1 && s->DH == 1 && s->DW == 1 && s->G == 1 &&
+           s->PH <= 2 && s->PW <= 2 && below >= 0 && below <= 2 && right >= 0 && right <= 2 && s->H >= 1 && s->W >= 1;
 }
 
 int FN(winograd_suits)(const conv2d_shape *s, enum conv2d_pass pass, int precise)

@@ -1,6 +1,7 @@
 /* winograd_transforms.h: the small linear maps of Winograd's convolution, in one dimension.
  *
- * m outputs y of a filter g of 3 taps, from a patch d of m+2 inputs:    y = A' [ (G g) * (B' d) ]    * element by element
+ * m outputs y of a filter g of 3 taps, from a patch d of m+2 inputs:    y = A' [ (G g) * (B' d) ]    * element by
+ * element
  *
  * It is multiplication of polynomials by their values at m+1 points and "at infinity". With m = 4 the points are
  * 0, ±P, ±Q. Textbooks take P = 1, Q = 2 (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015); the
