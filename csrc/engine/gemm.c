@@ -326,19 +326,34 @@ ALWAYS_INLINE vec load_few(const real *p, ptrdiff_t n)
     return v_load(lane);
 }
 
+typedef __typeof__((vec){0} == (vec){0}) vec_mask;
+
+/* True in the last n lanes. */
+ALWAYS_INLINE vec_mask last_lanes(ptrdiff_t n)
+{
+    real lane[VBYTES / sizeof(real)];
+    for (ptrdiff_t i = 0; i < VLEN; i++) {
+        lane[i] = i;
+    }
+    return v_load(lane) >= v_set1(VLEN - n);
+}
+
+/* Values k.. of n: a whole vector, or, if `rest` of them are left, these and zeros (whose place in the vector does not
+ * matter to a sum). */
+ALWAYS_INLINE vec load_part(const real *p, ptrdiff_t k, ptrdiff_t n, ptrdiff_t rest, vec_mask last)
+{
+    if (rest == 0) {
+        return v_load(p + k);
+    }
+    return n < VLEN ? load_few(p, n) : (vec)((vec_mask)v_load(p + n - VLEN) & last);
+}
+
 /* sums[i][j] = sum over k of a[i * a_row + k] * b[j][k] */
 ALWAYS_INLINE void dots(const int rows, ptrdiff_t K, const real *a, ptrdiff_t a_row, const real *const b[4],
                         real sums[][4])
 {
 #define EACH_DOT_ROW(DO) DO(0) DO(1) DO(2) DO(3)
 #define DECLARE_DOTS(i) vec p##i = v_zero(), q##i = v_zero(), r##i = v_zero(), s##i = v_zero();
-#define ADD_DOTS(i)                                                                                                    \
-    if (rows > i) {                                                                                                    \
-        vec ai = rest ? load_few(a + i * a_row + k, rest) : v_load(a + i * a_row + k);                                 \
-        p##i = v_fma(ai, b0, p##i);                                                                                    \
-        q##i = v_fma(ai, b1, q##i);                                                                                    \
-        r##i = v_fma(ai, b2, r##i);                                                                                    \
-        s##i = v_fma(ai, b3, s##i);                                                                                    \
 #define ADD_DOTS(i)                                          \
     if (rows > i) {                                          \
         vec ai = load_part(a + i * a_row, k, K, rest, last); \
@@ -356,14 +371,16 @@ ALWAYS_INLINE void dots(const int rows, ptrdiff_t K, const real *a, ptrdiff_t a_
     }
     EACH_DOT_ROW(DECLARE_DOTS)
     ptrdiff_t rest = 0, k = 0;
+    vec_mask last = last_lanes(0);
     for (; k + VLEN <= K; k += VLEN) {
         vec b0 = v_load(b[0] + k), b1 = v_load(b[1] + k), b2 = v_load(b[2] + k), b3 = v_load(b[3] + k);
         EACH_DOT_ROW(ADD_DOTS)
     }
     if (k < K) {
         rest = K - k;
-        vec b0 = load_few(b[0] + k, rest), b1 = load_few(b[1] + k, rest), b2 = load_few(b[2] + k, rest),
-            b3 = load_few(b[3] + k, rest);
+        last = last_lanes(rest);
+        vec b0 = load_part(b[0], k, K, rest, last), b1 = load_part(b[1], k, K, rest, last),
+            b2 = load_part(b[2], k, K, rest, last), b3 = load_part(b[3], k, K, rest, last);
         EACH_DOT_ROW(ADD_DOTS)
     }
     EACH_DOT_ROW(SUM_DOTS)
