@@ -256,6 +256,22 @@ def test_empty_batch(every_isa):
     assert layer.eval()(x).shape == (0, 3, 4, 4)
 
 
+def test_out_of_memory_leaves_the_running_statistics(every_isa):
+    x, mean, var = cnn.from_numpy(rng(7).standard_normal((300, 70))), cnn.zeros(70).double(), cnn.ones(70).double()
+    failures = 0
+    while True:
+        cnn._cnn.fail_allocation_after(failures)
+        try:
+            batch_norm(x, mean, var, training=True)
+            break
+        except MemoryError:
+            failures += 1
+            assert mean._a.any() == np.False_ and (var._a == 1).all()
+        finally:
+            cnn._cnn.fail_allocation_after(-1)
+    assert failures >= 6 and mean._a.all()
+
+
 def test_layers():
     x = cnn.from_numpy(rng(7).standard_normal((6, 4, 5)).astype(np.float32))
     layer = BatchNorm1d(4)

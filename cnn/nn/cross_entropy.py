@@ -10,6 +10,7 @@ from cnn.errors import ShapeError
 
 from .class_target import check_tensors, class_indices
 from .log_softmax import log_softmax
+from .pair_loss import same_type
 from .reduction import WeightedLoss, legacy_reduction, reduce_loss, reduction_number
 
 
@@ -63,8 +64,7 @@ class CrossEntropyOfProbabilities(Operation):
 def _of_probabilities(input, target, weight, reduction, label_smoothing):
     """The cross-entropy with given probabilities."""
     number = reduction_number(reduction)
-    wider = np.result_type(input._a, target._a)
-    input, target = (t if t._a.dtype == wider else t.to(_dtype(wider)) for t in (input, target))
+    input, target = same_type(input, target)
     if input._a.size == 0 and input._a.shape[min(1, input.ndim - 1)] == 0:
         raise ShapeError(f"cross_entropy: no classes in input of shape {list(input.shape)}")
     if not target._requires_grad:
@@ -78,14 +78,7 @@ def _of_probabilities(input, target, weight, reduction, label_smoothing):
     terms = log_softmax(input, axis) * target
     if weight is not None:
         terms = terms * weight.reshape([-1] + [1] * (input.ndim - 1 - axis))
-    losses = -terms.sum(axis)
-    return losses.sum() / max(losses.numel(), 1) if reduction == "mean" else reduce_loss(losses, reduction)
-
-
-def _dtype(numpy_type):
-    from cnn.types import of_numpy
-
-    return of_numpy(numpy_type)
+    return reduce_loss(-terms.sum(axis), reduction)
 
 
 def cross_entropy(

@@ -9,7 +9,7 @@
  *   x, dx (outer, C, inner)    target (outer, inner), of int64    loss (outer, inner)    w (C), or NULL for ones
  *
  * The gradient costs one multiplication a class once e^(x - m) is there, so forward writes it: `dx`, for a gradient of
- * `scale` on each loss (1/N-ish for a mean). It is NULL where nobody will ask. A target equal to ignore_index gives
+ * `scale` on each loss (for a mean, 1 / the sum of the weights). It is NULL where nobody will ask. A target equal to ignore_index gives
  * loss 0 and gradient 0. With planes of logits (N,C,H,W) inner is H*W, channels last it is 1: see softmax.h.
  */
 #include "kernels.h"
@@ -22,7 +22,7 @@ typedef struct {
     int64_t ignore_index;
     real smoothing, scale;
     real *loss, *dx;
-    double *totals; /* one per chunk, or NULL */
+    double *totals; /* one per chunk */
     ptrdiff_t chunks;
 } cross_entropy_context;
 

@@ -18,7 +18,9 @@ enum { SOFTMAX_BLOCK = 256, SOFTMAX_GRAIN = 1 << 14 };
 static inline real max_of(const real *x, ptrdiff_t n)
 {
     real m = -INFINITY;
+#if !defined(__clang__) /* which has no vector form of this loop where NaN may occur, and warns */
 #pragma omp simd reduction(max : m)
+#endif
     for (ptrdiff_t i = 0; i < n; i++) {
         m = x[i] > m ? x[i] : m;
     }
