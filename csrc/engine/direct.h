@@ -62,6 +62,28 @@ static inline double correlation_work(const correlation *c)
     return (double)c->N * c->G * c->IC * c->OC * c->h.out * c->w.out * c->h.taps * c->w.taps;
 }
 
+/* Memory that will be read soon, asked for a few cache lines at a time between other work: the processor's own
+ * prefetching does not know where the next image lies. */
+typedef struct {
+    const char *at, *end;
+    ptrdiff_t step; /* bytes at a time */
+} prefetch;
+
+/* `values` values from `from` on, in `times` steps. */
+static inline prefetch prefetch_of(const real *from, ptrdiff_t values, ptrdiff_t times)
+{
+    ptrdiff_t bytes = values * (ptrdiff_t)sizeof(real);
+    return (prefetch){(const char *)from, (const char *)from + bytes, (bytes / at_least(times, 1) / 64 + 1) * 64};
+}
+
+static inline void prefetch_some(prefetch *p)
+{
+    const char *end = p->end - p->at < p->step ? p->end : p->at + p->step;
+    for (; p->at < end; p->at += 64) {
+        __builtin_prefetch(p->at, 0, 2);
+    }
+}
+
 /* How the work on a batch is cut: chunks of `images` whole images, or strips of `rows` output rows of one image. */
 typedef struct {
     ptrdiff_t images, rows, image_chunks, strips;

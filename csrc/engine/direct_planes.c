@@ -163,6 +163,8 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
 
     for (; image < last; image++) {
         load_planes(c, p, x->in, group, image, row, rows, room);
+        prefetch next = prefetch_of(x->in + (image + 1) * c->in.n, image + 1 < last ? c->in.n : 0,
+                                    x->blocks.count * (vectors + 1) / 2);
         for (ptrdiff_t block = 0; block < x->blocks.count; block++) {
             ptrdiff_t first = channel_block_begin(x->blocks, block), size = channel_block_size(x->blocks, block);
             real *out = x->out + image * c->out.n + row * c->out.h + (group * c->OC + first) * c->out.c;
@@ -180,6 +182,7 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
                     t.x[i] = room + places[v + i].in;
                     t.out[i] = to + places[v + i].out;
                 }
+                prefetch_some(&next);
                 FN(plane_tile_run)(&t, size);
             }
             if (!direct) {
@@ -261,8 +264,9 @@ static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, p
     FN(pack_planes)(&from, 1, 1, x->planes.pitch, x->dy_plane, room);
 }
 
-/* All tiles of all blocks over the `strips` strips in scratch. */
-static void dot_tiles(const weight_context *x, const real *room, dot_tile t, real *sums)
+/* All tiles of all blocks over the strips in scratch. */
+static void dot_tiles(const weight_context *x, const real *room, dot_tile t, real *sums, prefetch *next_x,
+                      prefetch *next_dy)
 {
     const correlation *c = x->c;
     const real *dy = room + x->planes.image;
@@ -278,6 +282,8 @@ static void dot_tiles(const weight_context *x, const real *room, dot_tile t, rea
                 t.x[i] = room + x->offset[at_most(k + i, x->taps - 1)];
             }
             t.sums = sums;
+            prefetch_some(next_x);
+            prefetch_some(next_dy);
             FN(dot_tile_run)(&t, size);
         }
     }
@@ -367,7 +373,11 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
         dot_tile t = {.run = run, .runs = batch * row_vectors};
         t.length = p.flat ? ceil_div((x->rows - 1) * p.pitch + c->w.out, VLEN) : x->rows;
         t.step = p.flat ? VLEN : p.pitch;
-        dot_tiles(x, room, t, sums);
+        ptrdiff_t image = strip / x->strips, tiles = (dots / VLEN) / (DOT_TILE_CHANNELS * 4);
+        int more = x->strips == 1 && strip < end;
+        prefetch next_x = prefetch_of(x->in + image * c->in.n, more ? batch * c->in.n : 0, tiles);
+        prefetch next_dy = prefetch_of(x->dout + image * c->out.n, more ? batch * c->out.n : 0, tiles);
+        dot_tiles(x, room, t, sums, &next_x, &next_dy);
     }
 
     ptrdiff_t all = x->slots * c->G * c->OC * x->taps;
