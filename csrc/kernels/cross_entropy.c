@@ -9,8 +9,9 @@
  *   x, dx (outer, C, inner)    target (outer, inner), of int64    loss (outer, inner)    w (C), or NULL for ones
  *
  * The gradient costs one multiplication a class once e^(x - m) is there, so forward writes it: `dx`, for a gradient of
- * `scale` on each loss (for a mean, 1 / the sum of the weights). It is NULL where nobody will ask. A target equal to ignore_index gives
- * loss 0 and gradient 0. With planes of logits (N,C,H,W) inner is H*W, channels last it is 1: see softmax.h.
+ * `scale` on each loss (for a mean, 1 / the sum of the weights). It is NULL where nobody will ask. A target equal to
+ * ignore_index gives loss 0 and gradient 0. With planes of logits (N,C,H,W) inner is H*W, channels last it is 1: see
+ * softmax.h.
  */
 #include "kernels.h"
 #include "softmax.h"

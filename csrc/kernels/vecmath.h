@@ -104,7 +104,7 @@ static inline float vexpm1_f32(float x)
     float power_a = f32_of_bits(half << 23);
     float power_b = f32_of_bits((exponents - half) << 23);
     float y = (p * power_a + (power_a - 1.0f / power_b)) * power_b; /* 2^n p + 2^n - 1 */
-    return x == 0.0f ? x : y;                                         /* keeps -0 */
+    return x == 0.0f ? x : y;                                       /* keeps -0 */
 }
 
 static inline float vlog_f32(float x)
