@@ -10,10 +10,7 @@ DECLARE(avx2)
 DECLARE(avx512)
 #endif
 
-#define SET(set_name, variant, plain, runs)                                                                            \
-    {                                                                                                                  \
-        set_name, {&kernels_f32_##variant, &kernels_f64_##variant}, plain, runs                                        \
-    }
+#define SET(set_name, variant, plain, runs) {set_name, {&kernels_f32_##variant, &kernels_f64_##variant}, plain, runs}
 
 static int always(void) { return 1; }
 

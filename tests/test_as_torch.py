@@ -11,7 +11,6 @@ from harness import needs_torch
 
 import cnn
 
-
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[1]))
 
 

@@ -86,7 +86,9 @@ def test_user_function_with_the_wrong_number_of_gradients():
         def backward(ctx, dy):
             return dy
 
-    with pytest.raises(RuntimeError, match=r"WrongBackward returned an incorrect number of gradients \(expected 2, got 1\)"):
+    with pytest.raises(
+        RuntimeError, match=r"WrongBackward returned an incorrect number of gradients \(expected 2, got 1\)"
+    ):
         Wrong.apply(leaf(2), leaf(2)).sum().backward()
 
 
@@ -176,7 +178,9 @@ def test_data_is_written_past_autograd():
 def test_in_place_change_of_a_leaf_is_refused():
     x = leaf(3)
     for change in (lambda: x.add_(1), lambda: x.zero_(), lambda: x.__setitem__(0, 1.0)):
-        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+        with pytest.raises(
+            RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"
+        ):
             change()
     with pytest.raises(RuntimeError, match="a view of a leaf Variable"):
         x[0].add_(1)

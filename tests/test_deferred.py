@@ -117,7 +117,9 @@ def test_errors_come_at_the_call_and_name_the_layer():
         reached.append(y)
         return y
 
-    with pytest.raises(ValueError, match=r"conv \(Conv2d\): conv2d: .*expected input \(1, 4, 8, 8\) to have 3 channels"):
+    with pytest.raises(
+        ValueError, match=r"conv \(Conv2d\): conv2d: .*expected input \(1, 4, 8, 8\) to have 3 channels"
+    ):
         Net(f)(images(1, 4, 8, 8))
     assert not reached
 

@@ -1,4 +1,5 @@
-/* conv2d: (x, w, b or None, geometry, relu) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See csrc/kernels/conv2d.c.
+/* conv2d: (x, w, b or None, geometry, relu) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See
+ * csrc/kernels/conv2d.c.
  *
  * The geometry is ten arguments: stride (h, w), padding (top, bottom, left, right), dilation (h, w), groups, algorithm
  * (a number of enum conv2d_algorithm). */
@@ -67,8 +68,9 @@ static int check_shapes(const npy_intp *dims, PyArrayObject *w, const geometry *
         return -1;
     }
     if (s->OC % s->G != 0) {
-        PyErr_Format(ShapeError, "conv2d: given groups=%zd, weight must be divisible by it at dimension 0, got weight %s",
-                     s->G, weight);
+        PyErr_Format(ShapeError,
+                     "conv2d: given groups=%zd, weight must be divisible by it at dimension 0, got weight %s", s->G,
+                     weight);
         return -1;
     }
     if (s->C % s->G != 0 || s->C / s->G != PyArray_DIM(w, 1)) {
@@ -92,14 +94,16 @@ static int output_size(ptrdiff_t size, ptrdiff_t before, ptrdiff_t after, ptrdif
     switch (window_outputs(size, before, after, kernel, stride, dilation, 0, outputs)) {
     case WINDOW_FITS: return 0;
     case WINDOW_TOO_LARGE:
-        PyErr_Format(ShapeError,
-                     "conv2d: kernel size can't be greater than the padded input: kernel %s %zd with dilation %zd, input "
-                     "%s %zd with padding %zd and %zd",
-                     axis, kernel, dilation, axis, size, before, after);
+        PyErr_Format(
+            ShapeError,
+            "conv2d: kernel size can't be greater than the padded input: kernel %s %zd with dilation %zd, input "
+            "%s %zd with padding %zd and %zd",
+            axis, kernel, dilation, axis, size, before, after);
         return -1;
     default:
-        PyErr_Format(ShapeError, "conv2d: %s is too large: input %zd with padding %zd and %zd, kernel %zd with dilation %zd",
-                     axis, size, before, after, kernel, dilation);
+        PyErr_Format(ShapeError,
+                     "conv2d: %s is too large: input %zd with padding %zd and %zd, kernel %zd with dilation %zd", axis,
+                     size, before, after, kernel, dilation);
         return -1;
     }
 }
@@ -119,10 +123,11 @@ static int check_types(PyArrayObject *x, PyArrayObject *w)
     if (PyArray_TYPE(x) == PyArray_TYPE(w)) {
         return 0;
     }
-    PyErr_Format(DTypeError,
-                 "conv2d: input and weight must have the same dtype, got input %S and weight %S: convert the input with "
-                 "%s, or the layer",
-                 PyArray_DESCR(x), PyArray_DESCR(w), PyArray_TYPE(w) == NPY_FLOAT ? ".float()" : ".double()");
+    PyErr_Format(
+        DTypeError,
+        "conv2d: input and weight must have the same dtype, got input %S and weight %S: convert the input with "
+        "%s, or the layer",
+        PyArray_DESCR(x), PyArray_DESCR(w), PyArray_TYPE(w) == NPY_FLOAT ? ".float()" : ".double()");
     return -1;
 }
 
@@ -148,10 +153,11 @@ static int bias_arg(PyObject *object, PyArrayObject *w, PyArrayObject **b)
     }
     if (PyArray_NDIM(*b) != 1 || PyArray_DIM(*b, 0) != PyArray_DIM(w, 0)) {
         char weight[256], got[256];
-        PyErr_Format(ShapeError,
-                     "conv2d: given weight of shape %s, expected bias to be 1-dimensional with %zd elements, got bias of "
-                     "shape %s",
-                     shape_text(w, weight, sizeof weight), PyArray_DIM(w, 0), shape_text(*b, got, sizeof got));
+        PyErr_Format(
+            ShapeError,
+            "conv2d: given weight of shape %s, expected bias to be 1-dimensional with %zd elements, got bias of "
+            "shape %s",
+            shape_text(w, weight, sizeof weight), PyArray_DIM(w, 0), shape_text(*b, got, sizeof got));
         return -1;
     }
     return 0;
@@ -224,8 +230,8 @@ static int check_dy(PyArrayObject *dy, conv2d_shape *s)
     npy_intp *dims = PyArray_DIMS(dy);
     if (dims[0] != s->N || dims[1] != s->OC || dims[2] != s->OH || dims[3] != s->OW) {
         char got[256];
-        PyErr_Format(ShapeError, "conv2d_backward: grad_output must have shape (%zd, %zd, %zd, %zd), got %s", s->N, s->OC,
-                     s->OH, s->OW, shape_text(dy, got, sizeof got));
+        PyErr_Format(ShapeError, "conv2d_backward: grad_output must have shape (%zd, %zd, %zd, %zd), got %s", s->N,
+                     s->OC, s->OH, s->OW, shape_text(dy, got, sizeof got));
         return -1;
     }
     s->y = strides_of(dy);
@@ -248,7 +254,8 @@ PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     if (want_dx < 0 || want_dw < 0 || want_db < 0 ||
         !(x = array_arg_dense(args[1], "conv2d_backward", "input", ANY_REAL, 4)) ||
         !(w = array_arg(args[2], "conv2d_backward", "weight", ANY_REAL, 4)) || check_geometry(x, w, &g, &s) < 0 ||
-        !(dy = array_arg_dense(args[0], "conv2d_backward", "grad_output", PyArray_TYPE(x), 4)) || check_dy(dy, &s) < 0) {
+        !(dy = array_arg_dense(args[0], "conv2d_backward", "grad_output", PyArray_TYPE(x), 4)) ||
+        check_dy(dy, &s) < 0) {
         goto done;
     }
     npy_intp channels[1] = {s.OC};

@@ -2,7 +2,6 @@
 #include "binding.h"
 #include "runtime.h"
 
-
 int check_nargs(const char *function, Py_ssize_t got, Py_ssize_t expected)
 {
     if (got == expected) {

@@ -82,18 +82,16 @@ PyObject *ShapeError, *DTypeError;
     F(reset_peak_memory, "(): let the peak start from what is in use now")                                             \
     F(fail_allocation_after, "(requests): for tests, the request after these fails; -1: none")                         \
     F(fma_peak, "(rounds): float32 operations done by as many multiply-adds in registers on every thread")             \
-    F(sgd,                                                                                                             \
-      "(parameters, gradients, velocities or None, lr, momentum, dampening, weight_decay, nesterov, maximize, "        \
-      "first)")                                                                                                        \
+    F(sgd, "(parameters, gradients, velocities or None, lr, momentum, dampening, weight_decay, nesterov, maximize, "   \
+           "first)")                                                                                                   \
     F(adam,                                                                                                            \
       "(parameters, gradients, m, v, w or None, steps, lr, beta1, beta2, eps, weight_decay, decoupled, maximize)")     \
     F(rmsprop, "(parameters, gradients, s, c or None, v or None, lr, alpha, eps, weight_decay, momentum, maximize)")   \
     F(adagrad, "(parameters, gradients, s, steps, lr, lr_decay, eps, weight_decay, maximize)")                         \
     F(adadelta, "(parameters, gradients, s, u, lr, rho, eps, weight_decay, maximize)")                                 \
     F(adamax, "(parameters, gradients, m, u, steps, lr, beta1, beta2, eps, weight_decay, maximize)")                   \
-    F(nadam,                                                                                                           \
-      "(parameters, gradients, m, v, steps, mu_products, lr, beta1, beta2, eps, weight_decay, momentum_decay, "        \
-      "decoupled, maximize)")                                                                                          \
+    F(nadam, "(parameters, gradients, m, v, steps, mu_products, lr, beta1, beta2, eps, weight_decay, momentum_decay, " \
+             "decoupled, maximize)")                                                                                   \
     F(leaky_relu_forward, "(x, slope) -> y")                                                                           \
     F(leaky_relu_forward_, "(x, slope) -> x, changed in place")                                                        \
     F(leaky_relu_backward, "(dy, s, slope) -> dx")                                                                     \
@@ -182,7 +180,7 @@ static PyMethodDef methods[] = {
 #define F(name, doc) {#name, (PyCFunction)(void (*)(void))py_##name, METH_FASTCALL, #name doc},
     FUNCTIONS(F)
 #undef F
-    {"isa", py_isa, METH_NOARGS, "isa() -> name of the instruction set in use"},
+        {"isa", py_isa, METH_NOARGS, "isa() -> name of the instruction set in use"},
     {"available_isas", py_available_isas, METH_NOARGS, "available_isas() -> names that this build and CPU can run"},
     {"set_isa", py_set_isa, METH_O, "set_isa(name or None for the best)"},
     {NULL, NULL, 0, NULL},
@@ -222,12 +220,8 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "cnn._cnn",
-    .m_doc = "The C kernels of cnn. Use them through the package cnn.",
-    .m_size = 0,
-    .m_methods = methods,
-    .m_slots = slots,
+    PyModuleDef_HEAD_INIT, .m_name = "cnn._cnn", .m_doc = "The C kernels of cnn. Use them through the package cnn.",
+    .m_size = 0,           .m_methods = methods, .m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit__cnn(void) { return PyModuleDef_Init(&definition); }

@@ -34,11 +34,9 @@ void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, con
 {
     if (use_plain(s)) {
         FN(conv2d_plain_forward)(s, x, w, b, y);
-    }
-    else if (use_winograd(s, CONV2D_FORWARD)) {
+    } else if (use_winograd(s, CONV2D_FORWARD)) {
         FN(winograd_forward)(s, x, w, b, y, is_precise(s));
-    }
-    else {
+    } else {
         FN(direct_forward)(s, x, w, b, y);
     }
 }
@@ -47,11 +45,9 @@ void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real
 {
     if (use_plain(s)) {
         FN(conv2d_plain_backward_input)(s, dy, w, dx);
-    }
-    else if (use_winograd(s, CONV2D_BACKWARD_INPUT)) {
+    } else if (use_winograd(s, CONV2D_BACKWARD_INPUT)) {
         FN(winograd_backward_input)(s, dy, w, dx, is_precise(s));
-    }
-    else {
+    } else {
         FN(direct_backward_input)(s, dy, w, dx);
     }
 }
@@ -60,11 +56,9 @@ void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real
 {
     if (use_plain(s)) {
         FN(conv2d_plain_backward_weight)(s, x, dy, dw, db);
-    }
-    else if (use_winograd(s, CONV2D_BACKWARD_WEIGHT)) {
+    } else if (use_winograd(s, CONV2D_BACKWARD_WEIGHT)) {
         FN(winograd_backward_weight)(s, x, dy, dw, db, is_precise(s));
-    }
-    else {
+    } else {
         FN(direct_backward_weight)(s, x, dy, dw, db);
     }
 }
@@ -86,17 +80,13 @@ void FN(conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text
 {
     if (s->algorithm == CONV2D_PLAIN) {
         snprintf(text, size, "plain (asked for)");
-    }
-    else if (s->N == 0) {
+    } else if (s->N == 0) {
         snprintf(text, size, "plain (the batch is empty)");
-    }
-    else if (!is_reasonable(s)) {
+    } else if (!is_reasonable(s)) {
         snprintf(text, size, "plain (padded, an image would be many times its size)");
-    }
-    else if (use_winograd(s, pass)) {
+    } else if (use_winograd(s, pass)) {
         snprintf(text, size, is_precise(s) ? "Winograd F(2x2,3x3)" : "Winograd F(4x4,3x3)");
-    }
-    else {
+    } else {
         FN(direct_explain)(s, pass, text, size);
     }
 }

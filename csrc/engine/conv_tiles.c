@@ -18,8 +18,8 @@ static inline vec broadcast(const real *p)
 /* ---- channel_tile: a, b, c are the first, second and third vector of a row -------------------------------------- */
 
 #define POINTERS(p) const real *x##p = t->x[p];
-#define EACH_STEP                                                                                                      \
-    for (ptrdiff_t r = 0; r < t->runs; r++)                                                                            \
+#define EACH_STEP                           \
+    for (ptrdiff_t r = 0; r < t->runs; r++) \
         for (ptrdiff_t i = t->run[r], end = i + t->length * t->x_step; i != end; i += t->x_step, w += t->w_step)
 
 static inline vec finish(const channel_tile *t, ptrdiff_t row, ptrdiff_t vector, vec sum)
@@ -50,14 +50,14 @@ static void channel_tile_8x1(const channel_tile *t)
 static void channel_tile_6x2(const channel_tile *t)
 {
 #define DECLARE(p) vec a##p = v_zero(), b##p = v_zero();
-#define STEP(p)                                                                                                        \
-    {                                                                                                                  \
-        vec s = broadcast(x##p + i);                                                                                   \
-        a##p = v_fma(s, w0, a##p);                                                                                     \
-        b##p = v_fma(s, w1, b##p);                                                                                     \
+#define STEP(p)                      \
+    {                                \
+        vec s = broadcast(x##p + i); \
+        a##p = v_fma(s, w0, a##p);   \
+        b##p = v_fma(s, w1, b##p);   \
     }
-#define STORE(p)                                                                                                       \
-    v_store(t->out[p], finish(t, p, 0, a##p));                                                                         \
+#define STORE(p)                               \
+    v_store(t->out[p], finish(t, p, 0, a##p)); \
     v_store(t->out[p] + VLEN, finish(t, p, 1, b##p));
     const real *w = t->w;
     ROWS6(POINTERS)
@@ -76,16 +76,16 @@ static void channel_tile_6x2(const channel_tile *t)
 static void channel_tile_4x3(const channel_tile *t)
 {
 #define DECLARE(p) vec a##p = v_zero(), b##p = v_zero(), c##p = v_zero();
-#define STEP(p)                                                                                                        \
-    {                                                                                                                  \
-        vec s = broadcast(x##p + i);                                                                                   \
-        a##p = v_fma(s, w0, a##p);                                                                                     \
-        b##p = v_fma(s, w1, b##p);                                                                                     \
-        c##p = v_fma(s, w2, c##p);                                                                                     \
+#define STEP(p)                      \
+    {                                \
+        vec s = broadcast(x##p + i); \
+        a##p = v_fma(s, w0, a##p);   \
+        b##p = v_fma(s, w1, b##p);   \
+        c##p = v_fma(s, w2, c##p);   \
     }
-#define STORE(p)                                                                                                       \
-    v_store(t->out[p], finish(t, p, 0, a##p));                                                                         \
-    v_store(t->out[p] + VLEN, finish(t, p, 1, b##p));                                                                  \
+#define STORE(p)                                      \
+    v_store(t->out[p], finish(t, p, 0, a##p));        \
+    v_store(t->out[p] + VLEN, finish(t, p, 1, b##p)); \
     v_store(t->out[p] + 2 * VLEN, finish(t, p, 2, c##p));
     const real *w = t->w;
     ROWS4(POINTERS)
@@ -113,14 +113,14 @@ void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t vectors)
 /* ---- plane_tile: a, b are the two vectors of a channel ---------------------------------------------------------- */
 
 #define DECLARE(m) vec a##m = v_set1(t->bias[m]), b##m = a##m;
-#define STEP(m)                                                                                                        \
-    {                                                                                                                  \
-        vec s = broadcast(w + m);                                                                                      \
-        a##m = v_fma(s, x0, a##m);                                                                                     \
-        b##m = v_fma(s, x1, b##m);                                                                                     \
+#define STEP(m)                    \
+    {                              \
+        vec s = broadcast(w + m);  \
+        a##m = v_fma(s, x0, a##m); \
+        b##m = v_fma(s, x1, b##m); \
     }
-#define STORE(m)                                                                                                       \
-    v_store(t->out[0] + m * t->out_step, t->relu ? v_relu(a##m) : a##m);                                               \
+#define STORE(m)                                                         \
+    v_store(t->out[0] + m * t->out_step, t->relu ? v_relu(a##m) : a##m); \
     v_store(t->out[1] + m * t->out_step, t->relu ? v_relu(b##m) : b##m);
 
 static void plane_tile_6x2(const plane_tile *t)
@@ -152,8 +152,7 @@ void FN(plane_tile_run)(const plane_tile *t, ptrdiff_t channels)
 {
     if (channels == 6) {
         plane_tile_6x2(t);
-    }
-    else {
+    } else {
         plane_tile_4x2(t);
     }
 }
@@ -162,37 +161,31 @@ void FN(plane_tile_run)(const plane_tile *t, ptrdiff_t channels)
 
 #define CHANNEL(m) const real *dy##m = t->dy[m];
 #define LOAD(m) vec d##m = v_load(dy##m + i);
-#define EACH_VECTOR                                                                                                    \
-    for (ptrdiff_t r = 0; r < t->runs; r++)                                                                            \
+#define EACH_VECTOR                         \
+    for (ptrdiff_t r = 0; r < t->runs; r++) \
         for (ptrdiff_t i = t->run[r], end = i + t->length * t->step; i != end; i += t->step)
 #define ZERO(m, k) vec s##m##_##k = v_zero();
 #define STEP(m, k) s##m##_##k = v_fma(d##m, x, s##m##_##k);
-#define ADD(m, k, taps)                                                                                                \
-    v_store(t->sums + (m * taps + k) * VLEN, v_load(t->sums + (m * taps + k) * VLEN) + s##m##_##k);
+#define ADD(m, k, taps) v_store(t->sums + (m * taps + k) * VLEN, v_load(t->sums + (m * taps + k) * VLEN) + s##m##_##k);
 
 #if MANY_REGISTERS
 
 static void dot_tile_6x4(const dot_tile *t)
 {
 #define COLUMN(X, k) X(0, k) X(1, k) X(2, k) X(3, k) X(4, k) X(5, k)
-#define DECLARE(k)                                                                                                     \
-    const real *x##k = t->x[k];                                                                                        \
+#define DECLARE(k)              \
+    const real *x##k = t->x[k]; \
     COLUMN(ZERO, k)
-#define STEPS(k)                                                                                                       \
-    {                                                                                                                  \
-        vec x = v_load(x##k + i);                                                                                      \
-        COLUMN(STEP, k)                                                                                                \
+#define STEPS(k)                  \
+    {                             \
+        vec x = v_load(x##k + i); \
+        COLUMN(STEP, k)           \
     }
 #define STORE_ONE(m, k) ADD(m, k, 4)
 #define STORE(k) COLUMN(STORE_ONE, k)
     ROWS6(CHANNEL)
     ROWS4(DECLARE)
-    EACH_VECTOR
-    {
-        ROWS6(LOAD)
-        ROWS4(STEPS)
-    }
-    ROWS4(STORE)
+    EACH_VECTOR{ROWS6(LOAD) ROWS4(STEPS)} ROWS4(STORE)
 #undef COLUMN
 #undef STORE_ONE
 }
@@ -203,12 +196,7 @@ static void dot_tile_4x5(const dot_tile *t)
 #define STORE_ONE(m, k) ADD(m, k, 5)
     ROWS4(CHANNEL)
     ROWS5(DECLARE)
-    EACH_VECTOR
-    {
-        ROWS4(LOAD)
-        ROWS5(STEPS)
-    }
-    ROWS5(STORE)
+    EACH_VECTOR{ROWS4(LOAD) ROWS5(STEPS)} ROWS5(STORE)
 #undef COLUMN
 #undef STORE_ONE
 }
@@ -217,8 +205,7 @@ void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels)
 {
     if (channels == 6) {
         dot_tile_6x4(t);
-    }
-    else {
+    } else {
         dot_tile_4x5(t);
     }
 }
@@ -228,24 +215,19 @@ void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels)
 static void dot_tile_2x6(const dot_tile *t)
 {
 #define COLUMN(X, k) X(0, k) X(1, k)
-#define DECLARE(k)                                                                                                     \
-    const real *x##k = t->x[k];                                                                                        \
+#define DECLARE(k)              \
+    const real *x##k = t->x[k]; \
     COLUMN(ZERO, k)
-#define STEPS(k)                                                                                                       \
-    {                                                                                                                  \
-        vec x = v_load(x##k + i);                                                                                      \
-        COLUMN(STEP, k)                                                                                                \
+#define STEPS(k)                  \
+    {                             \
+        vec x = v_load(x##k + i); \
+        COLUMN(STEP, k)           \
     }
 #define STORE_ONE(m, k) ADD(m, k, 6)
 #define STORE(k) COLUMN(STORE_ONE, k)
     ROWS2(CHANNEL)
     ROWS6(DECLARE)
-    EACH_VECTOR
-    {
-        ROWS2(LOAD)
-        ROWS6(STEPS)
-    }
-    ROWS6(STORE)
+    EACH_VECTOR{ROWS2(LOAD) ROWS6(STEPS)} ROWS6(STORE)
 }
 
 void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels)

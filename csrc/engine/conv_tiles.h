@@ -82,7 +82,8 @@ static inline ptrdiff_t channel_block_begin(channel_blocks b, ptrdiff_t i)
 
 static inline ptrdiff_t channel_block_size(channel_blocks b, ptrdiff_t i) { return i < b.sixes ? 6 : 4; }
 
-/* ---- vectors of both ---------------------------------------------------------------------------------------------- */
+/* ---- vectors of both ----------------------------------------------------------------------------------------------
+ */
 
 /* Over `runs` runs and i = run[r], run[r] + step, ... (`length` vectors each), for channel m and tap k:
  *

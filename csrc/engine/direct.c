@@ -43,11 +43,14 @@ static correlation forward_correlation(const conv2d_shape *s)
                          .relu = s->relu};
 }
 
-static ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b) { return b == 0 ? a : greatest_common_divisor(b, a % b); }
+static ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
+{
+    return b == 0 ? a : greatest_common_divisor(b, a % b);
+}
 
-/* One axis of dx for the positions first, first + stride, ...; `in` counts dx, `out` dy. Tap k reaches a position i from
- *     o = (i + padding - k*dilation) / stride    if that is whole,
- * so the taps that do are `period` apart. Larger k read smaller o: they are taken from the last to the first. */
+/* One axis of dx for the positions first, first + stride, ...; `in` counts dx, `out` dy. Tap k reaches a position i
+ * from o = (i + padding - k*dilation) / stride    if that is whole, so the taps that do are `period` apart. Larger k
+ * read smaller o: they are taken from the last to the first. */
 static axis backward_axis(ptrdiff_t in, ptrdiff_t out, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding,
                           ptrdiff_t dilation, ptrdiff_t first)
 {
@@ -139,8 +142,8 @@ void FN(direct_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text
     int channels = (int)(100 * use.channels), planes = (int)(100 * use.planes);
     switch (FN(direct_way_of)(s, pass)) {
     case DIRECT_CHANNELS:
-        snprintf(text, size, "direct, vectors of channels (they use %d %% of a tile; vectors of pixels: %d %%)", channels,
-                 planes);
+        snprintf(text, size, "direct, vectors of channels (they use %d %% of a tile; vectors of pixels: %d %%)",
+                 channels, planes);
         break;
     case DIRECT_PLANES:
         snprintf(text, size, "direct, vectors of pixels (they use %d %% of a tile; vectors of channels: %d %%)", planes,
@@ -165,8 +168,7 @@ cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row
         result.strips = rows < 1 ? c->h.out : ceil_div(c->h.out, (ptrdiff_t)rows);
         result.rows = ceil_div(c->h.out, result.strips);
         result.strips = ceil_div(c->h.out, result.rows);
-    }
-    else {
+    } else {
         double images = rows / (double)c->h.out;
         result.images = images < (double)c->N ? (ptrdiff_t)images : c->N;
     }
@@ -217,8 +219,7 @@ void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real
             real *out = dx + first_h * s->x.h + first_w * s->x.w;
             if (c.h.taps == 0 || c.w.taps == 0) {
                 fill_zeros(&c, out);
-            }
-            else {
+            } else {
                 correlate(way, &c, dy, w, NULL, out);
             }
         }

@@ -27,9 +27,9 @@ typedef struct {
 typedef struct {
     ptrdiff_t N, IC, OC, G; /* IC, OC: channels of one group */
     axis h, w;
-    strides4 in, out;                           /* out: between neighbours that this correlation computes */
-    ptrdiff_t w_group, w_oc, w_ic, w_kh, w_kw;  /* strides of the weights */
-    ptrdiff_t w_ic_taps;                        /* weights of one input and one output channel: KH*KW */
+    strides4 in, out;                          /* out: between neighbours that this correlation computes */
+    ptrdiff_t w_group, w_oc, w_ic, w_kh, w_kw; /* strides of the weights */
+    ptrdiff_t w_ic_taps;                       /* weights of one input and one output channel: KH*KW */
     int relu;
 } correlation;
 
@@ -45,10 +45,7 @@ static inline ptrdiff_t axis_reach(axis a, ptrdiff_t outputs)
 }
 
 /* True if no output reads outside of the input. */
-static inline int axis_inside(axis a)
-{
-    return a.offset >= 0 && a.offset + axis_reach(a, a.out) <= a.in;
-}
+static inline int axis_inside(axis a) { return a.offset >= 0 && a.offset + axis_reach(a, a.out) <= a.in; }
 
 static inline ptrdiff_t at_least(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
@@ -94,7 +91,8 @@ typedef struct {
  * depends on the shape alone. */
 cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row, ptrdiff_t parts);
 
-/* ---- the ways (direct_channels.c, direct_planes.c, direct_depthwise.c, direct_dots.c) ----------------------------- */
+/* ---- the ways (direct_channels.c, direct_planes.c, direct_depthwise.c, direct_dots.c) -----------------------------
+ */
 
 /* out = bias + correlation of `in` with w. Every output is written. */
 void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
@@ -141,11 +139,12 @@ void FN(pack_channels)(const piece *p, ptrdiff_t lanes, real *to);
 
 /* to[j*to_step + i] = from[i*from_step + j]: rows become columns. With fewer than 4 rows, up to 3 values behind each
  * column are written as well. */
-void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step);
+void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to,
+                     ptrdiff_t to_step);
 
 /* The piece as [channel][row phase][column phase][plane], where row r of the piece lies in phase r % step_h at
- * r / step_h, and a column likewise; rows are `pitch` apart, planes `plane`. Behind the last row a plane has PLANE_SLACK
- * zeros or more, for vectors that start in this row. Nothing is written behind the last plane. */
+ * r / step_h, and a column likewise; rows are `pitch` apart, planes `plane`. Behind the last row a plane has
+ * PLANE_SLACK zeros or more, for vectors that start in this row. Nothing is written behind the last plane. */
 #define PLANE_SLACK at_least(VLEN, 4)
 void FN(pack_planes)(const piece *p, ptrdiff_t step_h, ptrdiff_t step_w, ptrdiff_t pitch, ptrdiff_t plane, real *to);
 

@@ -120,7 +120,8 @@ static void number_taps(const context *x)
         x->packed_tap[k] = -1;
     }
     for (ptrdiff_t t = 0; t < c->h.taps * c->w.taps; t++) {
-        ptrdiff_t kh = c->h.kernel + t / c->w.taps * c->h.kernel_step, kw = c->w.kernel + t % c->w.taps * c->w.kernel_step;
+        ptrdiff_t kh = c->h.kernel + t / c->w.taps * c->h.kernel_step,
+                  kw = c->w.kernel + t % c->w.taps * c->w.kernel_step;
         x->packed_tap[kh * c->w_kh + kw] = t;
     }
 }
@@ -293,7 +294,7 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
 typedef struct {
     const correlation *c;
     const real *in, *dout;
-    real *dw, *db, *sums; /* sums: [slot][group][k][lane], then [slot][group][lane] for db */
+    real *dw, *db, *sums;                        /* sums: [slot][group][k][lane], then [slot][group][lane] for db */
     ptrdiff_t taps, slots, images, rows, strips; /* a strip: `images` images or `rows` rows; strips in the batch */
     vector_blocks blocks;
     layout layout;

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "../memory.h"
-#include "../threads.h"
 #include "../simd/simd.h"
+#include "../threads.h"
 #include "direct.h"
 
 /* Channels are done a vector at a time, the last vector overlapping the one before. At least one vector is there. */
@@ -163,8 +163,7 @@ static void output_row_of_three(const line *l, axis w)
         int skip_first = begin == 0 && w.offset < 0, skip_last = begin == w.out - 4 && outside;
         if (w.step == 1) {
             outputs_4_step_1(l, begin, skip_first, skip_last);
-        }
-        else {
+        } else {
             outputs_4_step_2(l, begin, skip_first, skip_last);
         }
     }
@@ -333,8 +332,8 @@ typedef struct {
 } pixels;
 
 #define EACH_TAP(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
-#define DECLARE(t)                                                                                                     \
-    const real *x##t = p->x + offset[t];                                                                               \
+#define DECLARE(t)                       \
+    const real *x##t = p->x + offset[t]; \
     vec s##t = v_zero();
 #define STEP(t) s##t = v_fma(v_load(x##t + i), d, s##t);
 #define STORE(t) v_store(sums[t], v_load(sums[t]) + s##t);
@@ -452,8 +451,7 @@ static void add_slots(const weight_context *x)
             }
             if (t < x->taps) {
                 x->dw[k * x->taps + t] = s;
-            }
-            else if (x->db != NULL) {
+            } else if (x->db != NULL) {
                 x->db[k] = s;
             }
         }

@@ -1,9 +1,10 @@
-/* direct_dots.c: forward for so few pixels that the weights are the work: one image, small at the end of a deep network.
+/* direct_dots.c: forward for so few pixels that the weights are the work: one image, small at the end of a deep
+ * network.
  *
  *     y[pixel][oc] = sum over k of  w[oc][k] * column[pixel][k]      k = (ic, kh, kw), as the weights lie in memory
  *
- * The other ways read the weights to pack them and then again to use them. Here they are read once, as they lie; instead
- * the inputs under each of the few windows are copied to a column of the same order.
+ * The other ways read the weights to pack them and then again to use them. Here they are read once, as they lie;
+ * instead the inputs under each of the few windows are copied to a column of the same order.
  */
 #include <string.h>
 
@@ -74,8 +75,10 @@ static void multiply_chunk(void *context_, ptrdiff_t chunk)
                         s += t.dy[m][k] * t.x[i][k];
                     }
                     s += x->bias != NULL ? x->bias[first + m] : 0;
-                    ptrdiff_t q = (p + i) % c->w.out, r = (p + i) / c->w.out % c->h.out, n = (p + i) / c->w.out / c->h.out;
-                    x->out[n * c->out.n + (first + m) * c->out.c + r * c->out.h + q * c->out.w] = c->relu && s <= 0 ? 0 : s;
+                    ptrdiff_t q = (p + i) % c->w.out, r = (p + i) / c->w.out % c->h.out,
+                              n = (p + i) / c->w.out / c->h.out;
+                    x->out[n * c->out.n + (first + m) * c->out.c + r * c->out.h + q * c->out.w] =
+                        c->relu && s <= 0 ? 0 : s;
                 }
             }
         }
@@ -88,7 +91,8 @@ void FN(correlate_dots)(const correlation *c, const real *in, const real *w, con
     context x = {.c = c, .in = in, .w = w, .bias = bias, .out = out, .blocks = dot_blocks_of(c->OC)};
     ptrdiff_t pixels = c->N * c->h.out * c->w.out;
     x.K = c->IC * c->h.taps * c->w.taps;
-    x.pitch = ceil_div(x.K, VLEN) * VLEN + VLEN; /* not a power of two: the columns would share a few sets of the cache */
+    x.pitch =
+        ceil_div(x.K, VLEN) * VLEN + VLEN; /* not a power of two: the columns would share a few sets of the cache */
     x.columns = memory_get((size_t)(pixels * x.pitch) * sizeof(real));
     if (x.columns == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);

@@ -147,8 +147,8 @@ static column_phase column_phase_of(const piece *p, ptrdiff_t phase, ptrdiff_t s
 }
 
 /* The rows [row, p->rows) of one channel that belong to one phase, step_h apart. `from`: row 0, first column inside. */
-static void pack_plane(const piece *p, column_phase f, const real *from, ptrdiff_t row, ptrdiff_t step_h, ptrdiff_t pitch,
-                       real *to)
+static void pack_plane(const piece *p, column_phase f, const real *from, ptrdiff_t row, ptrdiff_t step_h,
+                       ptrdiff_t pitch, real *to)
 {
     for (; row < p->rows; row += step_h, to += pitch) {
         if (p->row + row < 0 || p->row + row >= p->h) {
@@ -159,8 +159,7 @@ static void pack_plane(const piece *p, column_phase f, const real *from, ptrdiff
         zero_over(to, f.begin);
         if (f.step == 1) {
             copy(line, f.end - f.begin, to + f.begin);
-        }
-        else {
+        } else {
             for (ptrdiff_t i = f.begin; i < f.end; i++) {
                 to[i] = line[(i - f.begin) * f.step];
             }

@@ -20,7 +20,8 @@
 #include "conv_tiles.h"
 #include "direct.h"
 
-/* ---- the planes of a strip ---------------------------------------------------------------------------------------- */
+/* ---- the planes of a strip ----------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     ptrdiff_t pitch, plane, image; /* from row to row, plane to plane; all planes together */
@@ -149,7 +150,8 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     /* Results go straight to the output where whole vectors of whole blocks fit it, otherwise through `results`. */
     int in_place = !p.flat && c->out.w == 1 && c->w.out >= VLEN;
     ptrdiff_t result_row = row_vectors * VLEN, result_channel = tile_rows * result_row;
-    real *room = scratch((size_t)(p.image + 6 * result_channel) * sizeof(real) + (size_t)(vectors + 1) * 2 * sizeof(place));
+    real *room =
+        scratch((size_t)(p.image + 6 * result_channel) * sizeof(real) + (size_t)(vectors + 1) * 2 * sizeof(place));
     if (room == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
@@ -186,7 +188,8 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
                 FN(plane_tile_run)(&t, size);
             }
             if (!direct) {
-                copy_out(c, results, result_channel, p.flat ? p.pitch : result_row, at_most(size, c->OC - first), rows, out);
+                copy_out(c, results, result_channel, p.flat ? p.pitch : result_row, at_most(size, c->OC - first), rows,
+                         out);
             }
         }
     }
@@ -249,7 +252,8 @@ static ptrdiff_t dot_block_sums(ptrdiff_t size, ptrdiff_t taps)
     return ceil_div(taps, dot_tile_taps(size)) * dot_tile_taps(size) * size;
 }
 
-static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room)
+static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows,
+                    real *room)
 {
     const correlation *c = x->c;
     piece from = {.image = x->dout + image * c->out.n + group * c->OC * c->out.c,

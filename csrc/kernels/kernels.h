@@ -70,7 +70,7 @@
     K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
     K(conv2d_output_order, (const conv2d_shape *s, int *channels_last))                                                \
     K(conv2d_explain, (const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size))                         \
-    K(fma_peak, (ptrdiff_t rounds, real * out, ptrdiff_t chunks, double *operations))                                  \
+    K(fma_peak, (ptrdiff_t rounds, real *out, ptrdiff_t chunks, double *operations))                                   \
     K(normal_transform, (real * x, ptrdiff_t blocks, double mean, double std))                                         \
     K(max_pool2d_forward, (const real *x, real *y, int32_t *argmax, const pool2d *s))                                  \
     K(max_pool2d_backward, (const real *dy, real *dx, const int32_t *argmax, const pool2d *s))                         \
@@ -120,16 +120,16 @@
     K(adagrad, (real *const *parameters, const real *const *gradients, real *const *s, const double *steps,            \
                 const ptrdiff_t *sizes, ptrdiff_t count, double lr, double lr_decay, double eps, double weight_decay,  \
                 int maximize))                                                                                         \
-    K(adadelta, (real *const *parameters, const real *const *gradients, real *const *s, real *const *u,                \
-                 const ptrdiff_t *sizes, ptrdiff_t count, double lr, double rho, double eps, double weight_decay,      \
-                 int maximize))                                                                                        \
+    K(adadelta,                                                                                                        \
+      (real *const *parameters, const real *const *gradients, real *const *s, real *const *u, const ptrdiff_t *sizes,  \
+       ptrdiff_t count, double lr, double rho, double eps, double weight_decay, int maximize))                         \
     K(adamax, (real *const *parameters, const real *const *gradients, real *const *m, real *const *u,                  \
                const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,    \
                double eps, double weight_decay, int maximize))                                                         \
-    K(nadam, (real *const *parameters, const real *const *gradients, real *const *m, real *const *v,                   \
-              const double *steps, const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr,      \
-              double beta1, double beta2, double eps, double weight_decay, double momentum_decay, int decoupled,       \
-              int maximize))                                                                                           \
+    K(nadam,                                                                                                           \
+      (real *const *parameters, const real *const *gradients, real *const *m, real *const *v, const double *steps,     \
+       const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,      \
+       double eps, double weight_decay, double momentum_decay, int decoupled, int maximize))                           \
     K(dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t n, double p))                                   \
     K(feature_dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t images, ptrdiff_t channels,             \
                         ptrdiff_t size, int channels_last, double p))                                                  \
@@ -147,8 +147,8 @@
     K(gelu_tanh_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                      \
     K(elu_forward, (const real *x, real *y, ptrdiff_t n, double alpha, double scale, double k))                        \
     K(elu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n, double alpha, double scale, double k))      \
-    K(elu_backward_from_y, (const real *dy, const real *y, real *dx, ptrdiff_t n, double alpha, double scale,          \
-                            double k))                                                                                 \
+    K(elu_backward_from_y,                                                                                             \
+      (const real *dy, const real *y, real *dx, ptrdiff_t n, double alpha, double scale, double k))                    \
     K(softplus_forward, (const real *x, real *y, ptrdiff_t n, double beta, double threshold))                          \
     K(softplus_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n, double beta, double threshold))        \
     K(hardtanh_forward, (const real *x, real *y, ptrdiff_t n, double low, double high))                                \
