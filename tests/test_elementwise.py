@@ -141,6 +141,16 @@ def test_a_gradient_that_comes_twice():
     check_against_torch(lambda x: x * x + x * 3 + x, lambda x: x * x + x * 3 + x, x)
 
 
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_parts_that_overlap(alpha):
+    """The kernel would read what it has written; NumPy's copy must not lose alpha."""
+    base = np.arange(8, dtype=np.float32)
+    expected = base[:-1] + alpha * base[1:]
+    x = cnn.from_numpy(base)
+    x[:-1].add_(x[1:], alpha=alpha)
+    assert base[:-1].tolist() == expected.tolist()
+
+
 def test_errors():
     x = np.zeros(3, np.float32)
     with pytest.raises(TypeError, match="sub: expected 2 arguments, got 1"):

@@ -60,19 +60,32 @@ static void run(char operation, PyArrayObject *a, PyArrayObject *b, PyArrayObjec
     }
 }
 
-/* y = a op b; in place if y is to be a. */
-static PyObject *binary(char operation, PyObject *a, PyObject *b, double alpha, int in_place, numpy_operator *numpy)
+/* The same by NumPy: alpha b first, so that it is NumPy's type rules for both steps. */
+static PyObject *binary_by_numpy(PyObject *a, PyObject *b, PyObject *alpha, numpy_operator *numpy)
 {
+    PyObject *scaled = alpha != NULL ? PyNumber_Multiply(b, alpha) : Py_NewRef(b);
+    PyObject *y = scaled != NULL ? as_array(numpy(a, scaled)) : NULL;
+    Py_XDECREF(scaled);
+    return y;
+}
+
+/* y = a op alpha b; in place if y is to be a. alpha is a number, or NULL for 1; only addition takes one. */
+static PyObject *binary(char operation, PyObject *a, PyObject *b, PyObject *alpha, int in_place, numpy_operator *numpy)
+{
+    double factor = 1;
+    if (alpha != NULL && parse_double(alpha, in_place ? "add_" : "add", "alpha", &factor) < 0) {
+        return NULL;
+    }
     PyArrayObject *other = partner(a, b), *y = NULL;
     PyArrayObject *target = (PyArrayObject *)a;
     if (other == NULL || (in_place && (!PyArray_ISWRITEABLE(target) || overlap_shifted(target, other)))) {
         Py_XDECREF(other);
-        return PyErr_Occurred() ? NULL : as_array(numpy(a, b));
+        return PyErr_Occurred() ? NULL : binary_by_numpy(a, b, alpha, numpy);
     }
     y = in_place ? (PyArrayObject *)Py_NewRef(a) : array_new_like((PyArrayObject *)a);
     if (y != NULL) {
         PyThreadState *state = kernel_enter((double)PyArray_SIZE(y));
-        run(operation, (PyArrayObject *)a, other, y, alpha);
+        run(operation, (PyArrayObject *)a, other, y, factor);
         if (kernel_leave(state) < 0) {
             Py_CLEAR(y);
         }
@@ -81,27 +94,12 @@ static PyObject *binary(char operation, PyObject *a, PyObject *b, double alpha, 
     return (PyObject *)y;
 }
 
-/* a + alpha b where our kernel does not apply: alpha b first, so that it is NumPy's type rules for both steps. */
 static PyObject *add_with_alpha(PyObject *const *args, Py_ssize_t nargs, int in_place, numpy_operator *numpy)
 {
-    double alpha = 1;
-    const char *name = in_place ? "add_" : "add";
-    if (nargs != 3) {
-        return check_nargs(name, nargs, 2) < 0 ? NULL : binary('+', args[0], args[1], 1, in_place, numpy);
-    }
-    if (parse_double(args[2], name, "alpha", &alpha) < 0) {
+    if (nargs != 3 && check_nargs(in_place ? "add_" : "add", nargs, 2) < 0) {
         return NULL;
     }
-    PyArrayObject *fits = partner(args[0], args[1]);
-    if (fits != NULL || PyErr_Occurred()) {
-        PyObject *y = fits != NULL ? binary('+', args[0], (PyObject *)fits, alpha, in_place, numpy) : NULL;
-        Py_XDECREF(fits);
-        return y;
-    }
-    PyObject *scaled = PyNumber_Multiply(args[1], args[2]);
-    PyObject *y = scaled != NULL ? as_array(numpy(args[0], scaled)) : NULL;
-    Py_XDECREF(scaled);
-    return y;
+    return binary('+', args[0], args[1], nargs == 3 ? args[2] : NULL, in_place, numpy);
 }
 
 PyObject *py_add(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
@@ -116,12 +114,12 @@ PyObject *py_add_(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t
 
 PyObject *py_sub(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    return check_nargs("sub", nargs, 2) < 0 ? NULL : binary('-', args[0], args[1], 1, 0, PyNumber_Subtract);
+    return check_nargs("sub", nargs, 2) < 0 ? NULL : binary('-', args[0], args[1], NULL, 0, PyNumber_Subtract);
 }
 
 PyObject *py_sub_(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    return check_nargs("sub_", nargs, 2) < 0 ? NULL : binary('-', args[0], args[1], 1, 1, PyNumber_InPlaceSubtract);
+    return check_nargs("sub_", nargs, 2) < 0 ? NULL : binary('-', args[0], args[1], NULL, 1, PyNumber_InPlaceSubtract);
 }
 
 /* y = s x, for a Python number s. */
@@ -148,7 +146,7 @@ static PyObject *multiply(PyObject *const *args, int in_place, numpy_operator *n
     if (is_number && is_dense_real(args[0]) && !(in_place && !PyArray_ISWRITEABLE((PyArrayObject *)args[0]))) {
         return scaled((PyArrayObject *)args[0], args[1], in_place);
     }
-    return binary('*', args[0], args[1], 1, in_place, numpy);
+    return binary('*', args[0], args[1], NULL, in_place, numpy);
 }
 
 PyObject *py_mul(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
