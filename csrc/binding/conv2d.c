@@ -115,6 +115,12 @@ static int check_sizes(const npy_intp *dims, PyArrayObject *w, const geometry *g
         output_size(s->W, g->left, g->right, s->KW, s->SW, s->DW, "width", &s->OW) < 0) {
         return -1;
     }
+    /* Between one output and no other, or one tap and no other, lies no distance: then any number will do, and those
+     * near 2^63 do not reach the kernels. */
+    s->SH = s->OH > 1 ? s->SH : 1;
+    s->SW = s->OW > 1 ? s->SW : 1;
+    s->DH = s->KH > 1 ? s->DH : 1;
+    s->DW = s->KW > 1 ? s->DW : 1;
     return 0;
 }
 
