@@ -198,12 +198,13 @@ static int statistics(const real *x, real *mean, real *variance, ptrdiff_t outer
 void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance,
                             real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps)
 {
-    real *scale = memory_get((size_t)(2 * C) * sizeof *scale), *shift = scale + C;
+    real *scale = memory_get((size_t)(2 * C) * sizeof *scale);
     if (scale == NULL || (training && !statistics(x, mean, variance, outer, C, inner))) {
         kernel_abort(KERNEL_NO_MEMORY);
         memory_put(scale);
         return;
     }
+    real *shift = scale + C;
     for (ptrdiff_t c = 0; c < C; c++) {
         invstd[c] = (real)(1 / sqrt(variance[c] + eps));
         scale[c] = gamma != NULL ? gamma[c] * invstd[c] : invstd[c];
@@ -238,12 +239,13 @@ void FN(batch_norm_backward)(const real *dy, const real *x, const real *gamma, c
 {
     batch_norm_context k = {.x = x, .dy = dy, .mean = mean, .out = dx, .outer = outer, .C = C, .inner = inner};
     double M = (double)(outer * inner);
-    real *scale = memory_get((size_t)(3 * C) * sizeof *scale), *shift = scale + C, *factor = shift + C;
+    real *scale = memory_get((size_t)(3 * C) * sizeof *scale);
     if (scale == NULL || ((training || dgamma != NULL) && !sum_over_channels(&k))) {
         kernel_abort(KERNEL_NO_MEMORY);
         memory_put(scale);
         return;
     }
+    real *shift = scale + C, *factor = shift + C;
     for (ptrdiff_t c = 0; c < C; c++) {
         scale[c] = gamma != NULL ? gamma[c] * invstd[c] : invstd[c];
         if (training) {
