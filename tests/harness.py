@@ -169,7 +169,7 @@ def channels_last(array):
 def memory_variants(array):
     """(name, the same values in another layout): what every entry point must accept and never write to."""
     yield "contiguous", array.copy()
-    yield "Fortran", np.asfortranarray(array)
+    yield "Fortran", array.copy(order="F")
     if array.ndim:
         wide = np.empty((*array.shape[:-1], array.shape[-1] * 2), array.dtype)
         wide[..., ::2] = array

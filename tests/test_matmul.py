@@ -115,7 +115,7 @@ def test_errors():
         _cnn.matmul(a[0], a)
     with pytest.raises(ShapeError, match=r"matmul: second argument must have 2 dimensions, got shape \(1, 2, 3\)"):
         _cnn.matmul(a, a[None])
-    with pytest.raises(DTypeError, match="matmul: first argument is float32, but second is float64"):
+    with pytest.raises(DTypeError, match="matmul: first argument is float32, but second argument is float64"):
         _cnn.matmul(a, a.astype(np.float64).T)
     with pytest.raises(DTypeError, match="matmul: first argument must be float32 or float64, got int64"):
         _cnn.matmul(a.astype(np.int64), a.T)

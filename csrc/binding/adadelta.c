@@ -10,7 +10,7 @@ PyObject *py_adadelta(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssi
     double s[SCALARS];
     if (check_nargs("adadelta", nargs, LISTS + SCALARS) < 0 ||
         update_scalars(args + LISTS, "adadelta", SCALARS, names, s) < 0 ||
-        update_begin(&u, "adadelta", args, LISTS, lists) < 0) {
+        update_begin(&u, "adadelta", args, LISTS, LISTS, lists) < 0) {
         return NULL;
     }
     u.kernels->adadelta(u.pointers[0], u.gradients, u.pointers[2], u.pointers[3], u.sizes, u.count, s[0], s[1], s[2],

@@ -16,7 +16,7 @@ PyObject *py_adagrad(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssiz
     }
     Py_ssize_t count = PySequence_Size(args[0]);
     if (count < 0 || !(steps = update_numbers(args[LISTS + 0], "adagrad", "steps", count)) ||
-        update_begin(&u, "adagrad", args, LISTS, lists) < 0) {
+        update_begin(&u, "adagrad", args, LISTS, LISTS, lists) < 0) {
         goto fail;
     }
     u.kernels->adagrad(u.pointers[0], u.gradients, u.pointers[2], steps, u.sizes, u.count, s[0], s[1], s[2], s[3],

@@ -6,7 +6,7 @@ PyObject *py_adam(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t
     static const char *const lists[] = {"parameters", "gradients", "first moments", "second moments",
                                         "largest second moments"};
     static const char *const names[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "decoupled", "maximize"};
-    enum { LISTS = 5, NUMBERS = 1, SCALARS = 7 };
+    enum { LISTS = 5, REQUIRED = 4, NUMBERS = 1, SCALARS = 7 };
     struct update u;
     double s[SCALARS];
     PyObject *result = NULL;
@@ -17,7 +17,7 @@ PyObject *py_adam(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t
     }
     Py_ssize_t count = PySequence_Size(args[0]);
     if (count < 0 || !(steps = update_numbers(args[LISTS + 0], "adam", "steps", count)) ||
-        update_begin(&u, "adam", args, LISTS, lists) < 0) {
+        update_begin(&u, "adam", args, LISTS, REQUIRED, lists) < 0) {
         goto fail;
     }
     u.kernels->adam(u.pointers[0], u.gradients, u.pointers[2], u.pointers[3], u.pointers[4], steps, u.sizes, u.count,

@@ -16,7 +16,7 @@ PyObject *py_adamax(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
     }
     Py_ssize_t count = PySequence_Size(args[0]);
     if (count < 0 || !(steps = update_numbers(args[LISTS + 0], "adamax", "steps", count)) ||
-        update_begin(&u, "adamax", args, LISTS, lists) < 0) {
+        update_begin(&u, "adamax", args, LISTS, LISTS, lists) < 0) {
         goto fail;
     }
     u.kernels->adamax(u.pointers[0], u.gradients, u.pointers[2], u.pointers[3], steps, u.sizes, u.count, s[0], s[1],

@@ -50,6 +50,11 @@ PyObject *py_adaptive_max_pool2d_backward(PyObject *Py_UNUSED(module), PyObject 
         pool_gradient_sizes(&s, dy, args + 2, order, NAME) < 0) {
         goto fail;
     }
+    if (s.H > INT32_MAX / s.W) {
+        PyErr_Format(ShapeError, "%s: planes of more than 2^31 pixels are not supported, got %zd x %zd", NAME, s.H,
+                     s.W);
+        goto fail;
+    }
     if (!PyArray_SAMESHAPE(dy, argmax)) {
         PyErr_Format(ShapeError, "%s: grad_output and output differ in shape", NAME);
         goto fail;

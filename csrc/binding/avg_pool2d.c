@@ -49,7 +49,7 @@ PyObject *py_avg_pool2d_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     if (check_nargs(NAME, nargs, 12) < 0 || parse_size(args[3], NAME, "channels_last", 0, 1, &order) < 0 ||
         !(dy = array_arg_order(args[0], NAME, "grad_output", ANY_REAL, ANY_NDIM, order)) ||
         pool_window_sizes(&s, args + 4, 0, NAME) < 0 || pool_gradient_sizes(&s, dy, args + 1, order, NAME) < 0 ||
-        parse_divisor(args + 10, &count_include_pad, &divisor_override) < 0 ||
+        pool_check_gradient(&s, NAME) < 0 || parse_divisor(args + 10, &count_include_pad, &divisor_override) < 0 ||
         !(dx = pool_new(dy, s.H, s.W, PyArray_TYPE(dy), order))) {
         goto fail;
     }

@@ -145,6 +145,10 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     weight = per_channel(args[2], "weight", x, 0, &failed);
     mean = per_channel(args[3], "mean", x, 0, &failed);
     invstd = per_channel(args[4], "invstd", x, 0, &failed);
+    if (!failed && (mean == NULL || invstd == NULL)) {
+        PyErr_Format(PyExc_TypeError, "%s: mean and invstd must be arrays, got None", NAME);
+        goto fail;
+    }
     sizes s = sizes_of(x);
     if (failed || (want_dx && !(dx = array_new_like(x))) ||
         (want_parameters && (!(dweight = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS)) ||

@@ -62,6 +62,10 @@ int parse_size(PyObject *object, const char *function, const char *name, ptrdiff
 /* A Python number; -1 with TypeError. */
 int parse_double(PyObject *object, const char *function, const char *name, double *out);
 
+/* The items of a sequence as a tuple of our own (a list might lose its items while the GIL is released); NULL with
+ * TypeError. `name` is that of the items, in the plural. */
+PyObject *items_arg(PyObject *object, const char *function, const char *name);
+
 static inline void *data_or_null(PyArrayObject *array) { return array != NULL ? PyArray_DATA(array) : NULL; }
 
 /* The kernels for an array's type. */

@@ -30,14 +30,14 @@ static int check_shapes(class_target *c, const char *function)
     return 0;
 }
 
-/* Checks the targets and sets scale. */
-static int weigh(class_target *c, const char *function)
+int target_weights(PyArrayObject *x, PyArrayObject *target, PyArrayObject *weight, ptrdiff_t C, ptrdiff_t ignore_index,
+                   const char *function, double *sum)
 {
-    double sum = 0;
-    ptrdiff_t n = PyArray_SIZE(c->target), first_bad = -1;
-    const int64_t *target = PyArray_DATA(c->target);
+    ptrdiff_t n = PyArray_SIZE(target), first_bad = -1;
+    const int64_t *targets = PyArray_DATA(target);
+    *sum = 0;
     PyThreadState *state = kernel_enter((double)n);
-    kernels_of(c->x)->target_weight(target, data_or_null(c->weight), &sum, &first_bad, n, c->C, c->ignore_index);
+    kernels_of(x)->target_weight(targets, data_or_null(weight), sum, &first_bad, n, C, ignore_index);
     if (kernel_leave(state) < 0) {
         return -1;
     }
@@ -45,10 +45,9 @@ static int weigh(class_target *c, const char *function)
         PyErr_Format(PyExc_IndexError,
                      "Target %lld is out of bounds. %s: with %zd classes a target must be in 0..%zd, or "
                      "ignore_index (%zd); this is target number %zd",
-                     (long long)target[first_bad], function, c->C, c->C - 1, c->ignore_index, first_bad);
+                     (long long)targets[first_bad], function, C, C - 1, ignore_index, first_bad);
         return -1;
     }
-    c->scale = c->reduction == REDUCTION_MEAN ? 1 / sum : 1;
     return 0;
 }
 
@@ -62,7 +61,13 @@ int class_target_parse(class_target *c, PyObject *const *args, const char *funct
         parse_size(args[4], function, "reduction", REDUCTION_NONE, REDUCTION_SUM, &c->reduction) < 0) {
         return -1;
     }
-    return check_shapes(c, function) < 0 ? -1 : weigh(c, function);
+    double sum;
+    if (check_shapes(c, function) < 0 ||
+        target_weights(c->x, c->target, c->weight, c->C, c->ignore_index, function, &sum) < 0) {
+        return -1;
+    }
+    c->scale = c->reduction == REDUCTION_MEAN ? 1 / sum : 1;
+    return 0;
 }
 
 void class_target_release(class_target *c)

@@ -21,6 +21,10 @@ typedef struct {
 int class_target_parse(class_target *c, PyObject *const *args, const char *function);
 void class_target_release(class_target *c);
 
+/* The sum of the weights of the targets that count, by the kernel for x's type; IndexError if one is no class. */
+int target_weights(PyArrayObject *x, PyArrayObject *target, PyArrayObject *weight, ptrdiff_t C, ptrdiff_t ignore_index,
+                   const char *function, double *sum);
+
 /* An array for the unreduced losses in the shape of `target`, or a 0-d one. */
 PyArrayObject *loss_new(PyArrayObject *target, ptrdiff_t reduction, int type);
 

@@ -257,9 +257,15 @@ int parse_size(PyObject *object, const char *function, const char *name, ptrdiff
     }
     int overflow;
     long long value = PyLong_AsLongLongAndOverflow(index, &overflow);
-    if (overflow != 0 || value < low || value > high) {
-        PyErr_Format(PyExc_ValueError, "%s: %s must be between %zd and %zd, got %S", function, name, (Py_ssize_t)low,
-                     (Py_ssize_t)high, index);
+    if (overflow != 0) { /* the number itself may have too many digits to print */
+        PyErr_Format(PyExc_ValueError, "%s: %s must be between %zd and %zd, got a number of more than 64 bits",
+                     function, name, (Py_ssize_t)low, (Py_ssize_t)high);
+        Py_DECREF(index);
+        return -1;
+    }
+    if (value < low || value > high) {
+        PyErr_Format(PyExc_ValueError, "%s: %s must be between %zd and %zd, got %lld", function, name, (Py_ssize_t)low,
+                     (Py_ssize_t)high, value);
         Py_DECREF(index);
         return -1;
     }
@@ -272,10 +278,23 @@ int parse_double(PyObject *object, const char *function, const char *name, doubl
 {
     *out = PyFloat_AsDouble(object);
     if (*out == -1.0 && PyErr_Occurred()) {
-        PyErr_Format(PyExc_TypeError, "%s: %s must be a number, got %s", function, name, Py_TYPE(object)->tp_name);
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Format(PyExc_OverflowError, "%s: %s is too large for a float64", function, name);
+        } else {
+            PyErr_Format(PyExc_TypeError, "%s: %s must be a number, got %s", function, name, Py_TYPE(object)->tp_name);
+        }
         return -1;
     }
     return 0;
+}
+
+PyObject *items_arg(PyObject *object, const char *function, const char *name)
+{
+    PyObject *items = PySequence_Tuple(object);
+    if (items == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a list of %s, got %s", function, name, Py_TYPE(object)->tp_name);
+    }
+    return items;
 }
 
 static PyArrayObject *new_array(int ndim, const npy_intp *dims, int type, enum memory_order order, int zeroed)
@@ -326,7 +345,7 @@ int kernel_leave(PyThreadState *state)
     }
     switch (kernel_status()) {
     case 0: return 0;
-    case KERNEL_NO_MEMORY: PyErr_NoMemory(); return -1;
+    case KERNEL_NO_MEMORY: PyErr_SetString(PyExc_MemoryError, "a kernel cannot get its working memory"); return -1;
     default: /* interrupted: the signal handler's exception is set */
         if (!PyErr_Occurred()) {
             PyErr_SetNone(PyExc_KeyboardInterrupt);

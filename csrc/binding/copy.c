@@ -135,10 +135,10 @@ static int all_one_real_type(PyObject *const *arrays, Py_ssize_t count)
 PyObject *py_cat(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *list = NULL, *y = NULL;
-    if (check_nargs("cat", nargs, 2) < 0 || !(list = PySequence_Fast(args[0], "cat: expected a list of arrays"))) {
+    if (check_nargs("cat", nargs, 2) < 0 || !(list = items_arg(args[0], "cat", "arrays"))) {
         return NULL;
     }
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(list);
+    Py_ssize_t count = PyTuple_GET_SIZE(list);
     PyObject *const *arrays = PySequence_Fast_ITEMS(list);
     int axis, real = all_one_real_type(arrays, count);
     if (real < 0) {
@@ -184,21 +184,21 @@ PyObject *py_split(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
     PyArrayObject *x = NULL;
     PyObject *sizes = NULL, *pieces = NULL;
     if (check_nargs("split", nargs, 3) < 0 || !(x = array_arg_dense(args[0], "split", "input", ANY_REAL, ANY_NDIM)) ||
-        !(sizes = PySequence_Fast(args[1], "split: expected a list of sizes"))) {
+        !(sizes = items_arg(args[1], "split", "sizes"))) {
         goto fail;
     }
     int axis;
     if (parse_axis(args[2], "split", PyArray_NDIM(x), &axis) < 0) {
         goto fail;
     }
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(sizes);
+    Py_ssize_t count = PyTuple_GET_SIZE(sizes);
     npy_intp from = 0, whole = PyArray_DIM(x, axis);
     if (!(pieces = PyList_New(count))) {
         goto fail;
     }
     for (Py_ssize_t k = 0; k < count; k++) {
         ptrdiff_t length;
-        if (parse_size(PySequence_Fast_GET_ITEM(sizes, k), "split", "size", 0, whole - from, &length) < 0) {
+        if (parse_size(PyTuple_GET_ITEM(sizes, k), "split", "size", 0, whole - from, &length) < 0) {
             goto fail;
         }
         PyArrayObject *piece = split_one(x, axis, from, length);

@@ -96,8 +96,14 @@ PyObject *py_cross_entropy_backward(PyObject *Py_UNUSED(module), PyObject *const
 {
     PyArrayObject *dy = NULL, *saved = NULL, *dx = NULL;
     if (check_nargs(NAME, nargs, 2) < 0 || !(saved = array_arg_dense(args[1], NAME, "saved", ANY_REAL, ANY_NDIM)) ||
-        !(dy = array_arg(args[0], NAME, "grad_output", PyArray_TYPE(saved), ANY_NDIM)) ||
-        !(dx = array_new_like(saved))) {
+        !(dy = array_arg(args[0], NAME, "grad_output", PyArray_TYPE(saved), ANY_NDIM))) {
+        goto fail;
+    }
+    if (PyArray_NDIM(saved) < 2) {
+        PyErr_Format(ShapeError, "%s: saved must have at least 2 dimensions, got %d", NAME, PyArray_NDIM(saved));
+        goto fail;
+    }
+    if (!(dx = array_new_like(saved))) {
         goto fail;
     }
     ptrdiff_t C = PyArray_DIM(saved, 1), losses = C > 0 ? PyArray_SIZE(saved) / C : 0;

@@ -46,7 +46,7 @@ PyObject *py_matmul(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
     }
     if (PyArray_Check(args[1]) && PyArray_TYPE((PyArrayObject *)args[1]) != PyArray_TYPE(a)) {
         PyErr_Format(DTypeError,
-                     "matmul: first argument is %S, but second is %S; convert one of them, for example with "
+                     "matmul: first argument is %S, but second argument is %S; convert one of them, for example with "
                      ".float()",
                      PyArray_DESCR(a), PyArray_DESCR((PyArrayObject *)args[1]));
         goto fail;

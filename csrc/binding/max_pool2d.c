@@ -42,7 +42,8 @@ PyObject *py_max_pool2d_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     if (check_nargs(NAME, nargs, 13) < 0 || parse_size(args[4], NAME, "channels_last", 0, 1, &order) < 0 ||
         !(dy = array_arg_order(args[0], NAME, "grad_output", ANY_REAL, ANY_NDIM, order)) ||
         !(argmax = array_arg_order(args[1], NAME, "argmax", NPY_INT32, PyArray_NDIM(dy), order)) ||
-        pool_window_sizes(&s, args + 5, 1, NAME) < 0 || pool_gradient_sizes(&s, dy, args + 2, order, NAME) < 0) {
+        pool_window_sizes(&s, args + 5, 1, NAME) < 0 || pool_gradient_sizes(&s, dy, args + 2, order, NAME) < 0 ||
+        pool_check_gradient(&s, NAME) < 0) {
         goto fail;
     }
     if (!PyArray_SAMESHAPE(dy, argmax)) {

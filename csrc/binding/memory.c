@@ -45,7 +45,11 @@ PyArrayObject *pooled_array(int ndim, const npy_intp *dims, int type, int zeroed
     npy_intp count = PyArray_OverflowMultiplyList(dims, ndim), bytes;
     if (count < 0 || __builtin_mul_overflow(count, PyDataType_ELSIZE(descr), &bytes)) {
         Py_DECREF(descr);
-        PyErr_SetString(PyExc_ValueError, "an array of that shape is too big for the address space");
+        PyObject *shape = PyArray_IntTupleFromIntp(ndim, dims);
+        if (shape != NULL) {
+            PyErr_Format(PyExc_ValueError, "an array of shape %S is too big for the address space", shape);
+            Py_DECREF(shape);
+        }
         return NULL;
     }
     void *data = zeroed ? memory_get_zeroed((size_t)bytes) : memory_get((size_t)bytes);

@@ -19,7 +19,7 @@ PyObject *py_nadam(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
     Py_ssize_t count = PySequence_Size(args[0]);
     if (count < 0 || !(steps = update_numbers(args[LISTS + 0], "nadam", "steps", count)) ||
         !(mu_products = update_numbers(args[LISTS + 1], "nadam", "mu products", count)) ||
-        update_begin(&u, "nadam", args, LISTS, lists) < 0) {
+        update_begin(&u, "nadam", args, LISTS, LISTS, lists) < 0) {
         goto fail;
     }
     u.kernels->nadam(u.pointers[0], u.gradients, u.pointers[2], u.pointers[3], steps, mu_products, u.sizes, u.count,

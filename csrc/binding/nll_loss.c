@@ -47,8 +47,21 @@ PyObject *py_nll_loss_backward(PyObject *Py_UNUSED(module), PyObject *const *arg
         goto fail;
     }
     int ndim = PyArray_NDIM(target);
-    if (ndim < 1 || (PyArray_NDIM(dy) != 0 && !PyArray_SAMESHAPE(dy, target))) {
+    if (ndim < 1 || ndim == NPY_MAXDIMS || (order == CHANNELS_LAST && ndim != 3)) {
+        PyErr_Format(ShapeError, "%s: a target of %d dimensions does not fit", NAME, ndim);
+        goto fail;
+    }
+    if (PyArray_NDIM(dy) != 0 && !PyArray_SAMESHAPE(dy, target)) {
         PyErr_Format(ShapeError, "%s: grad_output must have the target's shape, or none", NAME);
+        goto fail;
+    }
+    if (weight != NULL && PyArray_DIM(weight, 0) != C) {
+        PyErr_Format(ShapeError, "%s: weight must have %zd values, one for each class, got %zd", NAME, C,
+                     (ptrdiff_t)PyArray_DIM(weight, 0));
+        goto fail;
+    }
+    double sum;
+    if (target_weights(dy, target, NULL, C, ignore_index, NAME, &sum) < 0) {
         goto fail;
     }
     dims[0] = PyArray_DIM(target, 0);

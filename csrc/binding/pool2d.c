@@ -120,6 +120,30 @@ int pool_output_sizes(pool2d *s, int ceil_mode, const char *function)
     return 0;
 }
 
+static int axis_fits(ptrdiff_t size, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding, ptrdiff_t dilation,
+                     ptrdiff_t outputs)
+{
+    ptrdiff_t floor, ceil;
+    return padding <= kernel / 2 &&
+           window_outputs(size, padding, padding, kernel, stride, dilation, 1, &ceil) == WINDOW_FITS &&
+           (ceil == outputs ||
+            (window_outputs(size, padding, padding, kernel, stride, dilation, 0, &floor) == WINDOW_FITS &&
+             floor == outputs));
+}
+
+int pool_check_gradient(const pool2d *s, const char *function)
+{
+    if (s->H > INT32_MAX / s->W || !axis_fits(s->H, s->KH, s->SH, s->PH, s->DH, s->OH) ||
+        !axis_fits(s->W, s->KW, s->SW, s->PW, s->DW, s->OW)) {
+        PyErr_Format(ShapeError,
+                     "%s: windows of %zd x %zd (stride %zd, %zd, padding %zd, %zd, dilation %zd, %zd) on an input of "
+                     "%zd x %zd do not give a grad_output of %zd x %zd",
+                     function, s->KH, s->KW, s->SH, s->SW, s->PH, s->PW, s->DH, s->DW, s->H, s->W, s->OH, s->OW);
+        return -1;
+    }
+    return 0;
+}
+
 PyArrayObject *pool_new(PyArrayObject *like, ptrdiff_t rows, ptrdiff_t columns, int type, enum memory_order order)
 {
     int ndim = PyArray_NDIM(like);

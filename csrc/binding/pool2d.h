@@ -18,6 +18,9 @@ int pool_gradient_sizes(pool2d *s, PyArrayObject *dy, PyObject *const *H_W, enum
 /* Sets OH and OW from the window; checks that padding and window fit. */
 int pool_output_sizes(pool2d *s, int ceil_mode, const char *function);
 
+/* Backward: the window makes OH x OW outputs of H x W inputs, with or without ceil_mode; or -1 with ShapeError. */
+int pool_check_gradient(const pool2d *s, const char *function);
+
 /* dx or argmax or y: an array in the shape of `like`, but with `rows` x `columns` pixels. */
 PyArrayObject *pool_new(PyArrayObject *like, ptrdiff_t rows, ptrdiff_t columns, int type, enum memory_order order);
 

@@ -35,21 +35,26 @@ static int reserve(struct update *u, PyObject *const *args, int lists)
     return 0;
 }
 
+/* The items of a sequence that should have `count`, as a tuple. */
+static PyObject *items_of(PyObject *object, const char *function, const char *name, Py_ssize_t count)
+{
+    PyObject *items = items_arg(object, function, name);
+    if (items != NULL && PyTuple_GET_SIZE(items) != count) {
+        PyErr_Format(PyExc_ValueError, "%s: expected %zd %s, got %zd", function, count, name, PyTuple_GET_SIZE(items));
+        Py_CLEAR(items);
+    }
+    return items;
+}
+
 /* Fills one list's pointers. */
 static int convert_list(struct update *u, const char *function, const char *name, int list, PyObject *object)
 {
-    PyObject *items = PySequence_Fast(object, "expected a list of arrays");
+    PyObject *items = items_of(object, function, name, u->count);
     if (items == NULL) {
         return -1;
     }
-    if (PySequence_Fast_GET_SIZE(items) != u->count) {
-        PyErr_Format(PyExc_ValueError, "%s: expected %zd %s, got %zd", function, u->count, name,
-                     PySequence_Fast_GET_SIZE(items));
-        Py_DECREF(items);
-        return -1;
-    }
     for (Py_ssize_t t = 0; t < u->count; t++) {
-        PyObject *item = PySequence_Fast_GET_ITEM(items, t);
+        PyObject *item = PyTuple_GET_ITEM(items, t);
         PyArrayObject **parameters = u->arrays[UPDATE_PARAMETERS], *array;
         if (list == UPDATE_GRADIENTS) {
             array = array_arg_like(item, function, name, parameters[t]);
@@ -68,7 +73,8 @@ static int convert_list(struct update *u, const char *function, const char *name
     return 0;
 }
 
-int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, const char *const *names)
+int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, int required,
+                 const char *const *names)
 {
     *u = (struct update){0};
     u->count = PySequence_Size(args[0]);
@@ -76,7 +82,8 @@ int update_begin(struct update *u, const char *function, PyObject *const *args, 
         return -1;
     }
     for (int list = 0; list < lists; list++) {
-        if (args[list] != Py_None && convert_list(u, function, names[list], list, args[list]) < 0) {
+        int wanted = list < required || args[list] != Py_None;
+        if (wanted && convert_list(u, function, names[list], list, args[list]) < 0) {
             release(u);
             return -1;
         }
@@ -107,19 +114,16 @@ PyObject *update_end(struct update *u)
 
 double *update_numbers(PyObject *object, const char *function, const char *name, Py_ssize_t count)
 {
-    PyObject *items = PySequence_Fast(object, "expected a list of numbers");
+    PyObject *items = items_of(object, function, name, count);
     if (items == NULL) {
         return NULL;
     }
     double *numbers = PyMem_Malloc((size_t)(count > 0 ? count : 1) * sizeof *numbers);
     if (numbers == NULL) {
         PyErr_NoMemory();
-    } else if (PySequence_Fast_GET_SIZE(items) != count) {
-        PyErr_Format(PyExc_ValueError, "%s: expected %zd %s, got %zd", function, count, name,
-                     PySequence_Fast_GET_SIZE(items));
     }
     for (Py_ssize_t t = 0; t < count && !PyErr_Occurred(); t++) {
-        parse_double(PySequence_Fast_GET_ITEM(items, t), function, name, &numbers[t]);
+        parse_double(PyTuple_GET_ITEM(items, t), function, name, &numbers[t]);
     }
     Py_DECREF(items);
     if (PyErr_Occurred()) {

@@ -19,9 +19,11 @@ struct update {
     void *block;
 };
 
-/* Arguments args[0..lists-1] are the lists. All but the gradients are changed in place. A parameter may lie in memory
- * in any way; what is not dense, or not in the order of its parameter, goes through a copy that is written back. */
-int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, const char *const *names);
+/* Arguments args[0..lists-1] are the lists; those after the first `required` may be None. All but the gradients are
+ * changed in place. A parameter may lie in memory in any way; what is not dense, or not in the order of its parameter,
+ * goes through a copy that is written back. */
+int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, int required,
+                 const char *const *names);
 
 /* None, or NULL with an exception; writes back and releases everything. */
 PyObject *update_end(struct update *u);

@@ -6,7 +6,7 @@
  *
  *   x, dx (N,C,H,W)    y, dy, argmax (N,C,OH,OW)    in one of the two memory orders of pool2d.h
  *
- * argmax is h*W + w. Ties, NaN and windows of -inf as in max_pool2d.
+ * argmax is h*W + w. Ties, NaN and windows of -inf as in max_pool2d. What lies outside of the plane has no gradient.
  */
 #include <math.h>
 #include <string.h>
@@ -99,6 +99,7 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
     const adaptive_context *c = context;
     const pool2d *s = c->sizes;
     ptrdiff_t begin, end, inputs = s->H * s->W * s->inner, outputs = s->OH * s->OW * s->inner;
+    size_t plane = (size_t)(s->H * s->W);
     chunk_bounds(s->outer, c->chunks, chunk, &begin, &end);
     memset(c->out + begin * inputs, 0, (size_t)((end - begin) * inputs) * sizeof *c->out);
     for (ptrdiff_t n = begin; n < end; n++) {
@@ -107,7 +108,9 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
         real *dx = c->out + n * inputs;
         for (ptrdiff_t o = 0; o < outputs; o += s->inner) {
             for (ptrdiff_t k = 0; k < s->inner; k++) {
-                dx[argmax[o + k] * s->inner + k] += dy[o + k];
+                if ((uint32_t)argmax[o + k] < plane) {
+                    dx[argmax[o + k] * s->inner + k] += dy[o + k];
+                }
             }
         }
     }

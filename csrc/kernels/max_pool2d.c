@@ -7,7 +7,7 @@
  *
  * argmax is h*W + w, the position in the (H,W) plane. Padding never wins. On a tie the first position wins, a NaN wins
  * over everything before it, and where all is -inf the first position inside the input is named: all as in torch. -1
- * means that a dilated window lies on padding alone; it has no gradient.
+ * means that a dilated window lies on padding alone; it has no gradient, as nothing has that is outside the plane.
  */
 #include <assert.h>
 #include <math.h>
@@ -184,11 +184,11 @@ void FN(max_pool2d_forward)(const real *x, real *y, int32_t *argmax, const pool2
 }
 
 /* Planes: follow the arrows. The plane is in cache, so clearing it first costs little. */
-static void scatter_plane(const real *dy, const int32_t *argmax, real *dx, ptrdiff_t inputs, ptrdiff_t outputs)
+static void scatter_plane(const real *dy, const int32_t *argmax, real *dx, size_t inputs, ptrdiff_t outputs)
 {
-    memset(dx, 0, (size_t)inputs * sizeof *dx);
+    memset(dx, 0, inputs * sizeof *dx);
     for (ptrdiff_t o = 0; o < outputs; o++) {
-        if (argmax[o] >= 0) {
+        if ((uint32_t)argmax[o] < inputs) {
             dx[argmax[o]] += dy[o];
         }
     }
@@ -240,7 +240,7 @@ static void backward_chunk(void *context, ptrdiff_t chunk)
     if (s->inner == 1) {
         chunk_bounds(s->outer, c->chunks, chunk, &begin, &end);
         for (ptrdiff_t o = begin; o < end; o++) {
-            scatter_plane(c->in + o * outputs, c->argmax + o * outputs, c->out + o * inputs, inputs, outputs);
+            scatter_plane(c->in + o * outputs, c->argmax + o * outputs, c->out + o * inputs, (size_t)inputs, outputs);
         }
         return;
     }
