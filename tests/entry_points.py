@@ -102,6 +102,8 @@ def pointwise(stem, numbers, forward="forward", backward="backward", in_place="f
         define(f"{stem}_{in_place}", lambda r: {"input": real(r, *SHAPE), **numbers}, changed=("input",))
 
 
+define("prelu_forward", lambda r: {"input": real(r, *SHAPE), "weight": real(r, 3)})
+define("prelu_backward", lambda r: {"grad_output": real(r, *SHAPE), "input": real(r, *SHAPE), "weight": real(r, 3)})
 pointwise("leaky_relu", {"negative_slope": 0.1})
 pointwise("elu", {"alpha": 0.7, "scale": 1.0, "input_scale": 1.0})
 define(
@@ -187,8 +189,24 @@ GEOMETRY = {
 
 
 @entry
-def conv2d_forward(r):
+def conv2d_check(r):
     return {"input": real(r, 2, 4, 7, 6), "weight": real(r, 6, 2, 3, 2), "bias": real(r, 6), **GEOMETRY}
+
+
+@entry
+def conv2d_explain(r):
+    return {"input": real(r, 2, 4, 7, 6), "weight": real(r, 6, 2, 3, 2), **GEOMETRY}
+
+
+@entry
+def conv2d_backward_input(r):
+    sizes = {"grad_output": real(r, 2, 6, 4, 6), "weight": real(r, 6, 2, 3, 2), "height": 7, "width": 6}
+    return {**sizes, **GEOMETRY}
+
+
+@entry
+def conv2d_forward(r):
+    return {**conv2d_check(r), "relu": False}
 
 
 @entry
@@ -312,6 +330,31 @@ def batch_norm_backward(r):
     }
 
 
+@entry
+def group_norm_forward(r):
+    return {
+        "input": real(r, 2, 6, 5, 4),
+        "num_groups": 3,
+        "weight": real(r, 6),
+        "bias": real(r, 6),
+        "eps": 1e-5,
+    }
+
+
+@entry
+def group_norm_backward(r):
+    return {
+        "grad_output": real(r, 2, 6, 5, 4),
+        "input": real(r, 2, 6, 5, 4),
+        "num_groups": 3,
+        "weight": real(r, 6),
+        "mean": real(r, 6),
+        "invstd": positive(r, 6),
+        "want_dx": True,
+        "want_parameters": True,
+    }
+
+
 define("softmax_forward log_softmax_forward", lambda r: {"input": real(r, *SHAPE), "dim": 1})
 define(
     "softmax_backward log_softmax_backward",
@@ -371,6 +414,27 @@ def nll_loss_backward(r):
         "C": 5,
         "channels_last": False,
     }
+
+
+def pair_loss(name, p=1.0, backward="backward"):
+    """A loss that compares two arrays element by element; both lie in 0..1, as binary_cross_entropy wants them."""
+
+    def make(r):
+        arrays = (np.asarray(r.random(SHAPE), np.float32) for _ in range(3))
+        return dict(zip(("input", "target", "pos_weight"), arrays, strict=True), parameter=p, reduction=0)
+
+    define(f"{name}_forward", make)
+    define(" ".join(f"{name}_{b}" for b in backward.split()), lambda r: {"grad_output": real(r, *SHAPE), **make(r)})
+
+
+pair_loss("l1_loss")
+pair_loss("mse_loss")
+pair_loss("huber_loss", 0.5)
+pair_loss("smooth_l1_loss", 0.5)
+pair_loss("kl_div", 0.0, "backward backward_target")
+pair_loss("binary_cross_entropy", 0.0, "backward backward_target")
+pair_loss("binary_cross_entropy_with_logits", 0.0, "backward backward_target")
+define("outside_unit", lambda r: {"input": real(r, *SHAPE)})
 
 
 # ---- optimisers: lists of arrays, of which only the gradients stay as they are ----

@@ -208,11 +208,11 @@ PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, 
     const struct kernels *kernels = kernels_of(x);
     int channels_last;
     kernels->conv2d_output_order(&s, &channels_last);
-    s.y = channels_last ? strides_channels_last(s.OC, s.OH, s.OW) : strides_planes(s.OC, s.OH, s.OW);
     npy_intp dims[4] = {s.N, s.OC, s.OH, s.OW};
     if (!(y = array_new(4, dims, PyArray_TYPE(x), channels_last ? CHANNELS_LAST : ROWS))) {
         goto fail;
     }
+    s.y = channels_last ? strides_channels_last(s.OC, s.OH, s.OW) : strides_planes(s.OC, s.OH, s.OW);
     PyThreadState *state = kernel_enter(work_of(&s));
     kernels->conv2d_forward(&s, PyArray_DATA(x), PyArray_DATA(w), b != NULL ? PyArray_DATA(b) : NULL, PyArray_DATA(y));
     if (kernel_leave(state) < 0) {
@@ -337,10 +337,10 @@ PyObject *py_conv2d_backward_input(PyObject *Py_UNUSED(module), PyObject *const 
         goto fail;
     }
     int channels_last = is_channels_last(dy);
-    s.x = channels_last ? strides_channels_last(s.C, s.H, s.W) : strides_planes(s.C, s.H, s.W);
     if (!(dx = array_new(4, dims, PyArray_TYPE(dy), channels_last ? CHANNELS_LAST : ROWS))) {
         goto fail;
     }
+    s.x = channels_last ? strides_channels_last(s.C, s.H, s.W) : strides_planes(s.C, s.H, s.W);
     PyThreadState *state = kernel_enter(work_of(&s));
     kernels_of(dy)->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), PyArray_DATA(dx));
     if (kernel_leave(state) < 0) {

@@ -110,6 +110,10 @@ PyObject *py_group_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     weight = vector_arg(args[3], "weight", C, type, &failed);
     mean = vector_arg(args[4], "mean", s.N * s.G, type, &failed);
     invstd = vector_arg(args[5], "invstd", s.N * s.G, type, &failed);
+    if (!failed && (mean == NULL || invstd == NULL)) {
+        PyErr_Format(PyExc_TypeError, "%s: mean and invstd must be arrays, got None", NAME);
+        goto fail;
+    }
     if (failed || (want_dx && !(dx = array_new_like(x))) ||
         (want_parameters &&
          (!(dweight = array_zeros(1, &C, type, ROWS)) || !(dbias = array_zeros(1, &C, type, ROWS))))) {
