@@ -7,9 +7,10 @@ VENV   ?= .venv
 RUN     = $(VENV)/bin/python
 PIP     = $(RUN) -m pip --quiet --disable-pip-version-check
 TORCH  ?= torch==2.13.0
+TORCHVISION ?= torchvision==0.28.0
 SOURCES = $(shell find csrc cnn -name '*.[ch]' -o -name '*.py') setup.py pyproject.toml
 
-.PHONY: help train build test test-long lint format bench notebook clean
+.PHONY: help train build test test-long lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,7 +31,7 @@ $(VENV)/installed: $(SOURCES)
 # PyTorch is what the tests and benchmarks compare with; the library itself never uses it.
 $(VENV)/tested: $(VENV)/installed
 	$(PIP) install --no-build-isolation --editable '.[test,lint]'
-	$(PIP) install '$(TORCH)' \
+	$(PIP) install '$(TORCH)' && $(PIP) install --no-deps '$(TORCHVISION)' \
 		|| echo "PyTorch could not be installed: the tests that compare with it will be skipped"
 	@touch $@
 
@@ -50,8 +51,10 @@ format: $(VENV)/tested ## ruff and clang-format, in place
 	$(RUN) -m ruff format .
 	git ls-files '*.c' '*.h' | xargs $(VENV)/bin/clang-format -i
 
-bench: $(VENV)/tested ## speed and memory beside PyTorch, in one run
+bench: $(VENV)/tested ## speed and memory beside PyTorch: layers, training steps, inference (about half an hour)
+	$(RUN) benchmarks/layers.py
 	$(RUN) benchmarks/train_step.py $(ARGS)
+	$(RUN) benchmarks/inference.py
 
 clean: ## take away what was built
 	rm -rf build $(VENV) cnn/*.so *.egg-info .pytest_cache .ruff_cache
