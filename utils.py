@@ -246,12 +246,14 @@ OPTIONS = {
     "seed": (whole(0), "where the random numbers start; the same seed gives the same run, bit for bit"),
 }
 WORDS = ("Adam", "SGDM", "cifar10", "shapes")  # the values that are words
+NEEDED = ("tag", "solver", "num_epochs", "lr", "wd", "lr_sch", "lr_factor", "gpu", "tbs", "out_dim")  # by sup_trn
+NEEDED += ("coll_cycle", "display_freq", "val_cycle")
 ADDED_AT_RUN_TIME = ("stats", "trn_size", "val_size", "data_name", "resume")
 MAY_CHANGE_ON_RESUME = ("num_epochs", "display_freq", "data_root", "offline")
 
 
 def check_options(opt_dict):
-    """Raise an InputError for the first key of opt_dict that is unknown or whose value cannot be used."""
+    """Raise an InputError for the first key of opt_dict that is unknown, missing, or whose value cannot be used."""
     for key, value in opt_dict.items():
         if key in ADDED_AT_RUN_TIME or (value is None and key == "data_root"):
             continue
@@ -261,6 +263,11 @@ def check_options(opt_dict):
             OPTIONS[key][0](value)
         except ValueError as problem:
             raise InputError(f"opt_dict['{key}']: {problem}, got {value!r}{did_you_mean(value, WORDS)}") from None
+    missing = [key for key in NEEDED if key not in opt_dict]
+    if opt_dict.get("solver") == "SGDM" and "momentum" not in opt_dict:
+        missing.append("momentum")
+    if missing:
+        raise InputError(f"opt_dict: missing key '{missing[0]}': {OPTIONS[missing[0]][1]}")
 
 
 def did_you_mean(word, known):

@@ -812,3 +812,14 @@ def test_parameters_as_a_vector():
         nn.utils.vector_to_parameters([1], net.parameters())
     with pytest.raises(RuntimeError, match="13 elements, the vector 12"):
         nn.utils.vector_to_parameters(vector[:12], net.parameters())
+
+
+def test_what_may_take_other_things_than_tensors():
+    class Total(nn.Module):
+        def forward(self, numbers):
+            return sum(numbers)
+
+    assert Total()([1, 2]) == 3
+    assert nn.Identity()([1, 2]) == nn.Sequential()([1, 2]) == [1, 2]
+    with pytest.raises(TypeError, match="ReLU: input must be a Tensor, got list"):
+        nn.ReLU()([1.0])

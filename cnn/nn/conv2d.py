@@ -14,7 +14,7 @@ from . import init
 from .module import Module
 from .pad import pad
 from .parameter import Parameter
-from .sizes import pair
+from .sizes import pair, whole
 
 
 class Convolution(Operation):
@@ -117,6 +117,8 @@ class _Conv(Module):
     ):
         super().__init__()
         name = type(self).__name__
+        in_channels, out_channels = whole(in_channels, name, "in_channels"), whole(out_channels, name, "out_channels")
+        groups = whole(groups, name, "groups")
         if groups <= 0:
             raise ValueError(f"{name}: groups must be a positive integer, got {groups}")
         if in_channels % groups != 0:

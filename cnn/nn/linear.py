@@ -9,6 +9,7 @@ from cnn.ops.creation import empty
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .sizes import whole
 
 
 class Addmm(Operation):
@@ -64,8 +65,8 @@ class Linear(Module):
 
     def __init__(self, in_features, out_features, bias=True, device=None, dtype=None):
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = whole(in_features, "Linear", "in_features")
+        self.out_features = out_features = whole(out_features, "Linear", "out_features")
         self.weight = Parameter(empty((out_features, in_features), device=device, dtype=dtype))
         if bias:
             self.bias = Parameter(empty(out_features, device=device, dtype=dtype))

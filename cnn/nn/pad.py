@@ -132,6 +132,9 @@ def pad(input, pad, mode="constant", value=None):
         if n + sum(sides) < 0 or max(-sides[0], 0) + max(-sides[1], 0) > n:
             shape = tuple(input.shape)
             raise ShapeError(f"pad: {sides} leaves less than nothing of dimension {axis} of an input of shape {shape}")
+        if n + sum(sides) > 2**48:  # more than a machine addresses: NumPy's own message would name nothing
+            shape = tuple(input.shape)
+            raise ShapeError(f"pad: {sides} makes dimension {axis} of an input of shape {shape} too large")
     return Pad.apply(input, tuple(pairs), mode, value)
 
 

@@ -24,6 +24,15 @@ def pair(value, layer, name):
     return values
 
 
+def whole(value, layer, name):
+    """`value` as an int, or a TypeError: 32 / 2 is 16.0 in Python and no number of channels."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        hint = f"; use // to divide, or int({value})" if isinstance(value, float) and value.is_integer() else ""
+        raise TypeError(f"{layer}: {name} must be an int, got {value!r}{hint}") from None
+
+
 def single(value):
     """The one int of a 1-d layer's argument, which may come as a sequence of one."""
     return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value

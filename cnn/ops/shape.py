@@ -524,7 +524,13 @@ def broadcast_to(input, shape):
 @function
 def broadcast_tensors(*tensors):
     """All tensors expanded to their common shape. See torch.broadcast_tensors."""
-    shape = np.broadcast_shapes(*[t._a.shape for t in tensors])
+    try:
+        shape = np.broadcast_shapes(*[t._a.shape for t in tensors])
+    except ValueError:
+        shapes = " and ".join(str(list(t._a.shape)) for t in tensors)
+        raise ShapeError(
+            f"The sizes of the tensors must match, or be 1, in every dimension from the last on: got shapes {shapes}"
+        ) from None
     return tuple(t.expand(shape) for t in tensors)
 
 

@@ -48,6 +48,18 @@ static int type_matches(PyArrayObject *array, int type)
     return PyArray_EquivTypenums(got, type);
 }
 
+/* What to do about a wrong type, for the end of the message. */
+static const char *type_hint(PyArrayObject *array, int type)
+{
+    if (type == ANY_REAL) {
+        return ": convert it with .float()";
+    }
+    if ((type == NPY_FLOAT || type == NPY_DOUBLE) && PyArray_ISFLOAT(array)) {
+        return ": convert the input or the layer, with .float() or .double()";
+    }
+    return "";
+}
+
 /* Type and ndim are right, or an exception is set. */
 static int check_array(PyObject *object, const char *function, const char *name, int type, int ndim)
 {
@@ -57,7 +69,8 @@ static int check_array(PyObject *object, const char *function, const char *name,
     }
     PyArrayObject *array = (PyArrayObject *)object;
     if (!type_matches(array, type)) {
-        PyErr_Format(DTypeError, "%s: %s must be %s, got %S", function, name, type_name(type), PyArray_DESCR(array));
+        PyErr_Format(DTypeError, "%s: %s must be %s, got %S%s", function, name, type_name(type), PyArray_DESCR(array),
+                     type_hint(array, type));
         return -1;
     }
     if (ndim != ANY_NDIM && PyArray_NDIM(array) != ndim) {

@@ -47,7 +47,7 @@ PyArrayObject *pooled_array(int ndim, const npy_intp *dims, int type, int zeroed
         Py_DECREF(descr);
         PyObject *shape = PyArray_IntTupleFromIntp(ndim, dims);
         if (shape != NULL) {
-            PyErr_Format(PyExc_ValueError, "an array of shape %S is too big for the address space", shape);
+            PyErr_Format(ShapeError, "an array of shape %S is too big for the address space", shape);
             Py_DECREF(shape);
         }
         return NULL;

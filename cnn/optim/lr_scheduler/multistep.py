@@ -11,7 +11,10 @@ class MultiStepLR(LRScheduler):
     """
 
     def __init__(self, optimizer, milestones, gamma=0.1, last_epoch=-1, verbose=None):
-        self.milestones = Counter(milestones)
+        try:
+            self.milestones = Counter(milestones)
+        except TypeError:
+            raise TypeError(f"MultiStepLR: milestones must be a list of epochs, got {milestones!r}") from None
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 

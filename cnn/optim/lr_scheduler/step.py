@@ -8,6 +8,8 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1, verbose=None):
+        if step_size < 1:
+            raise ValueError(f"StepLR: step_size must be 1 or more, got {step_size}")
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)

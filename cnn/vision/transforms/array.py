@@ -60,6 +60,12 @@ def normalize(image, mean, std, inplace):
     mean, std = (np.asarray(values, image.dtype) for values in (mean, std))
     if (std == 0).any():
         raise ValueError(f"std evaluated to zero after conversion to {image.dtype}, leading to division by zero.")
+    for name, values in (("mean", mean), ("std", std)):
+        if values.ndim == 1 and len(values) not in (1, image.shape[-3]):
+            raise ValueError(
+                f"Normalize: {name} must have one value for each of the image's {image.shape[-3]} channels, "
+                f"got {len(values)}"
+            )
     mean, std = (values.reshape(-1, 1, 1) if values.ndim == 1 else values for values in (mean, std))
     out = np.subtract(image, mean, out=image if inplace else None)
     return np.divide(out, std, out=out)
