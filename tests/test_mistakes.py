@@ -4,11 +4,15 @@ Each row is checked twice: in this process, which has to survive it, and togethe
 that computes something right afterwards.
 """
 
+import contextlib
+import io
 import os
 import pathlib
+import pickle
 import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -324,7 +328,7 @@ def conv_dilation_near_two_to_the_63(folder):
     F.conv2d(images(), weight(), dilation=2**62)
 
 
-@mistake(["conv2d", "stride", "18446744073709551616"])
+@mistake(["conv2d", "stride", "got a number of more than 64 bits"])
 def conv_stride_over_64_bits(folder):
     F.conv2d(images(), weight(), stride=2**64)
 
@@ -604,6 +608,178 @@ def statistics_of_flat_images(folder):
     utils.cal_stats(np.zeros((2, 3072)))
 
 
+# ------------------------------------------------------------------------------------------------ more, a line for each
+
+
+class Net(nn.Module):
+    def __init__(self, channels=4, features=None):
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 3, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.dense = nn.Linear(features or channels * 16, 5)
+
+    def forward(self, x):
+        return self.dense(self.pool(self.conv(x).relu()).flatten(1))
+
+
+class Attack:
+    """Read by pickle.load, it would make a file in the current folder."""
+
+    def __reduce__(self):
+        return os.system, ("touch attacked",)
+
+
+def leaf():
+    return cnn.ones(2, requires_grad=True)
+
+
+def sgd(net, *more):
+    return optim.SGD([*net.parameters(), *more], lr=0.1)
+
+
+def changed_after_it_was_saved():
+    y = leaf().exp()
+    y += 1
+    y.sum().backward()
+
+
+def saved(folder, contents):
+    cnn.save(contents, folder / "net.pt")
+    return folder / "net.pt"
+
+
+def written(folder, contents):
+    (folder / "file.pt").write_bytes(contents)
+    return folder / "file.pt"
+
+
+def with_a_wrong_bit(path):
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    path.write_bytes(contents)
+    return path
+
+
+def attack(folder):
+    with zipfile.ZipFile(folder / "attack.pt", "w") as archive:
+        archive.writestr("attack/data.pkl", pickle.dumps(Attack(), 2))
+        archive.writestr("attack/version", "3\n")
+    return folder / "attack.pt"
+
+
+def mat(folder, **arrays):
+    scipy.io.savemat(folder / "some.mat", arrays)
+    return folder / "some.mat"
+
+
+def command_line(*arguments):
+    """What `python main.py ARGUMENTS` says on stderr, as a RuntimeError."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit), contextlib.redirect_stderr(said):
+        patch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+        script.main()
+    raise RuntimeError(said.getvalue().removesuffix("\n"))
+
+
+COLOURS = {"mean": [125, 122, 113], "std": [63, 62, 66]}
+PIXELS = np.full((5, 3072), 9.0)
+T = cnn.vision.transforms
+
+for name, make, error, *says in [
+    # Layers and tensors
+    ("image size", lambda _: CNN((3, 32, 32), 10)(images(2, 3, 28, 28)), ValueError, "[-1, 4096]", "[2, 64, 7, 7]"),
+    ("dense layer", lambda _: Net(features=9)(images()), ValueError, "dense (Linear)", "64 features", "expects 9"),
+    ("conv1d", lambda _: nn.Conv1d(4, 2, 3)(images(2, 3, 8)), ValueError, "conv1d", "4 channels", "got 3"),
+    ("transposed", lambda _: nn.ConvTranspose2d(4, 2, 3)(images()), ValueError, "conv_transpose2d", "(4, 2, 3, 3)"),
+    ("group norm", lambda _: nn.GroupNorm(2, 3), ValueError, "num_channels (3)", "num_groups (2)"),
+    ("layer norm", lambda _: nn.LayerNorm(5)(images(2, 3)), ValueError, "[*, 5]", "[2, 3]"),
+    ("prelu", lambda _: nn.PReLU(4)(images()), ValueError, "prelu", "3 (the channels of the input)", "got 4"),
+    ("pad away", lambda _: F.pad(images(), (-9, 0)), ValueError, "pad: (-9, 0)", "dimension 3", "(2, 3, 8, 8)"),
+    ("one_hot", lambda _: F.one_hot(cnn.tensor([5]), 3), RuntimeError, "num_classes", "got 5", "3 classes"),
+    ("strided view", lambda _: images().transpose(1, 2).view(-1), RuntimeError, ".reshape("),
+    ("permute", lambda _: images().permute(0, 2, 1), RuntimeError, "input.dim() = 4", "len(dims) = 3"),
+    ("cat of nothing", lambda _: cnn.cat([]), RuntimeError, "cat()", "non-empty list"),
+    ("stack", lambda _: cnn.stack([images(2), images(3)]), ValueError, "[2] at entry 0", "[3] at entry 1"),
+    ("matmul types", lambda _: images(2, 3) @ images(3, 2).double(), TypeError, "matmul", "float32", "float64"),
+    ("gather", lambda _: images(1, 3).gather(1, cnn.tensor([[7]])), RuntimeError, "index 7", "dimension 1", "size 3"),
+    ("ragged lists", lambda _: cnn.tensor([[1, 2], [3]]), ValueError, "tensor()", "rectangle"),
+    ("text", lambda _: cnn.tensor(["a"]), TypeError, "str"),
+    ("if of many", lambda _: bool(images() == 0), RuntimeError, "more than one value is ambiguous"),
+    ("device", lambda _: images().to("gpu"), RuntimeError, "cpu, cuda", "gpu"),
+    ("threads", lambda _: cnn.set_num_threads(0), RuntimeError, "set_num_threads", "positive", "got 0"),
+    # Types and sizes
+    ("bytes", lambda _: Net()(images().byte()), TypeError, "conv (Conv2d)", "float32", "got uint8", ".float()"),
+    ("double norm", lambda _: nn.BatchNorm2d(3)(images().double()), TypeError, "batch_norm", "float64", ".float()"),
+    ("channels / 2", lambda _: nn.Conv2d(3, 6 / 2, 3), TypeError, "Conv2d: out_channels", "int", "got 3.0", "//"),
+    ("features / 2", lambda _: nn.Linear(32 / 2, 3), TypeError, "Linear: in_features", "int", "got 16.0", "//"),
+    ("groups 0", lambda _: nn.Conv2d(3, 6, 3, groups=0), ValueError, "Conv2d: groups", "positive", "got 0"),
+    ("groups 2^62", lambda _: F.conv2d(images(), weight(), groups=2**62), ValueError, "conv2d", str(2**62)),
+    ("kernel 2^62", lambda _: nn.Conv2d(3, 6, 2**62), MemoryError, str(2**62), "too many elements"),
+    ("features 2^62", lambda _: nn.Linear(2**62, 2), MemoryError, str(2**62), "too many elements"),
+    ("pool stride 0", lambda _: F.max_pool2d(images(), 2, 0), ValueError, "max_pool2d: stride", "got 0"),
+    ("pool padding 2^63", lambda _: F.avg_pool2d(images(), 2, 2, 2**63), ValueError, "avg_pool2d: padding", "64 bits"),
+    ("pool dilation", lambda _: F.max_pool2d(images(), 2, dilation=2**62), ValueError, "max_pool2d: dilation", "46116"),
+    ("adaptive 2^62", lambda _: F.adaptive_avg_pool2d(images(), 2**62), ValueError, str(2**62), "too big"),
+    ("pad 2^62", lambda _: F.pad(images(), (0, 2**62)), ValueError, "pad: ", str(2**62), "dimension 3", "too large"),
+    # Autograd, modules, optimisers
+    ("gradient's shape", lambda _: (leaf() * 2).backward(cnn.ones(3)), ValueError, "[3]", "[2]"),
+    ("in place on a leaf", lambda _: leaf().add_(1), RuntimeError, "leaf", "in-place"),
+    ("changed since", lambda _: changed_after_it_was_saved(), RuntimeError, "ExpBackward0", "x = x + 1"),
+    ("integer gradient", lambda _: cnn.tensor([1], requires_grad=True), RuntimeError, "floating point"),
+    ("list of layers", lambda _: nn.Sequential([nn.ReLU()]), TypeError, "list", "Module"),
+    ("no parameter", lambda _: setattr(Net().conv, "weight", leaf()), TypeError, "'weight'", "torch.nn.Parameter"),
+    ("unexpected key", lambda _: nn.ReLU().load_state_dict({"a": leaf()}), RuntimeError, "Unexpected key", '"a"'),
+    ("path as state_dict", lambda _: Net().load_state_dict("a.pt"), TypeError, "state_dict", "dict-like", "str"),
+    ("net to optimise", lambda _: optim.SGD(Net()), TypeError, "iterable of Tensors", "got Net", ".parameters()"),
+    ("momentum", lambda _: optim.SGD([leaf()], momentum=-1), ValueError, "momentum", "-1"),
+    ("result to optimise", lambda _: optim.SGD([leaf() * 2]), ValueError, "non-leaf"),
+    ("another's state", lambda _: sgd(Net()).load_state_dict(sgd(Net(), leaf()).state_dict()), ValueError, "got 5"),
+    ("step_size", lambda _: optim.lr_scheduler.StepLR(sgd(Net()), 0), ValueError, "StepLR: step_size", "got 0"),
+    ("one milestone", lambda _: optim.lr_scheduler.MultiStepLR(sgd(Net()), 70), TypeError, "milestones", "got 70"),
+    ("nothing to shuffle", lambda _: DataLoader([], shuffle=True), ValueError, "num_samples=0"),
+    ("Normalize", lambda _: T.Normalize([1] * 2, [1] * 2)(images(3, 8, 8)), ValueError, "mean", "3 channels", "got 2"),
+    ("no picture", lambda _: T.ToTensor()("a.png"), TypeError, "PIL Image or ndarray", "str"),
+    ("pretrained", lambda _: cnn.vision.models.resnet18(weights="DEFAULT"), RuntimeError, "resnet18", "weights=None"),
+    # Checkpoints
+    ("load a folder", lambda folder: cnn.load(folder), OSError, "cannot load", "it is a directory"),
+    ("load nothing", lambda folder: cnn.load(written(folder, b"")), CheckpointError, "file.pt", "it is empty"),
+    ("wrong bit", lambda folder: cnn.load(with_a_wrong_bit(saved(folder, cnn.ones(999)))), CheckpointError, "net.pt"),
+    ("whole net", lambda folder: cnn.load(saved(folder, Net())), CheckpointError, "net.pt", "weights_only=False"),
+    ("attack", lambda folder: cnn.load(attack(folder)), CheckpointError, "attack.pt", ".system"),
+    ("trusted attack", lambda folder: cnn.load(attack(folder), weights_only=False), CheckpointError, ".system"),
+    ("another net", lambda folder: Net(5).load_state_dict(cnn.load(saved(folder, Net().state_dict()))), RuntimeError,
+     "state_dict", "conv.weight", "[4, 3, 3, 3]", "checkpoint", "[5, 3, 3, 3]"),
+    ("save to a folder", lambda folder: cnn.save({}, folder), OSError, "cannot save to", "it is a directory"),
+    ("save, exchanged", lambda folder: cnn.save(folder / "a.pt", {}), TypeError, "path", "got dict"),
+    # The scripts
+    ("no cls", lambda folder: DataFeed(mat(folder, img=PIXELS), False), ValueError, "some.mat", "no 'cls'"),
+    ("scaled", lambda folder: DataFeed(mat(folder, img=PIXELS / 18, cls=[0] * 5), False), ValueError, "some.mat", "255"),
+    ("narrow", lambda folder: DataFeed(mat(folder, img=PIXELS[:, :9], cls=[0] * 5), False), ValueError, "3072", "9"),
+    ("stats", lambda folder: DataFeed(mat(folder, img=PIXELS, cls=[0] * 5), True, COLOURS), ValueError, "0..1", "125"),
+    ("missing key", lambda _: algo_train.sup_trn(Net(), [], [], {"solver": "Adam"}), ValueError, "missing key 'tag'"),
+    ("lr nan", lambda _: train(lr=float("nan")), ValueError, "opt_dict['lr']", "above 0", "got nan"),
+    ("epochs 2^63", lambda _: train(num_epochs=2**63), ValueError, "opt_dict['num_epochs']", "at most", str(2**63)),
+    ("--solver", lambda _: command_line("--solver", "adam"), RuntimeError, "--solver", "'SGDM'", "got 'adam'"),
+    ("--num-epochs", lambda _: command_line("--num_epochs", -1), RuntimeError, "--num-epochs", "1 or more", "got '-1'"),
+    ("--lr", lambda _: command_line("--lr", "small"), RuntimeError, "--lr", "above 0", "got 'small'"),
+    ("--epochs", lambda _: command_line("--epochs", 3), RuntimeError, "unknown option '--epochs'", "'--num-epochs'?"),
+    ("--trn-root", lambda _: command_line("--trn-root", "a.mat"), RuntimeError, "trn_root", "a.mat: no such file"),
+    ("--resume", lambda folder: command_line("--resume", folder / "a.pt"), RuntimeError, "a.pt: no such checkpoint"),
+    ("--resume noise", lambda folder: command_line("--resume", written(folder, b"noise")), RuntimeError, "file.pt"),
+    ("--resume weights", lambda folder: command_line("--resume", saved(folder, {})), RuntimeError, "net.pt", "last.pt"),
+]:  # fmt: skip
+    make.__name__ = name
+    mistake(says, error)(make)
+
+#   arguments of python, environment, pieces of the last line on stderr
+COMMANDS = [
+    (["-c", "import cnn"], {"CNN_ISA": "mmx"}, "CNN_ISA: ", "'baseline'", "got 'mmx'"),
+    (["-m", "cnn", "none.py"], {}, "cnn: can't open file 'none.py': no such file"),
+    ([str(ROOT / "main.py"), "--tbs", "0"], {}, "main.py: --tbs: ", "whole number", "got '0'"),
+    ([str(ROOT / "get_data.py"), "--data-root", "broken", "--offline"], {}, "get_data.py: ", "cifar-10-python.tar.gz"),
+]
+
+
 # ------------------------------------------------------------------------------------------------------------ the tests
 
 
@@ -635,25 +811,55 @@ def test_there_are_at_least_sixty():
     assert len(ROWS) >= 60
 
 
+def train_a_step():
+    """The bits of a training step: loss and weights."""
+    cnn.manual_seed(0)
+    net = Net()
+    solver = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    loss = F.cross_entropy(net(cnn.rand(4, 3, 8, 8)), cnn.tensor([0, 1, 2, 3]))
+    loss.backward()
+    solver.step()
+    return [t.detach().numpy().tobytes() for t in (loss, *net.parameters())]
+
+
+def start(arguments, folder, **environment):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_one_process_survives_them_all(tmp_path):
+    """Behind every mistake, a training step gives the bits that it gave before."""
     code = (
         "import sys, pathlib, warnings\n"
         "warnings.simplefilter('ignore')\n"
         f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
-        "from test_mistakes import ROWS, message_of\n"
-        "import cnn, cnn.nn.functional as F\n"
+        "from test_mistakes import ROWS, message_of, train_a_step\n"
+        "expected = train_a_step()\n"
         "for row in ROWS:\n"
-        "    message_of(row.values[0], row.values[1], pathlib.Path('.'))\n"
-        "cnn.manual_seed(0)\n"
-        "y = F.conv2d(cnn.ones(1, 2, 3, 3), cnn.ones(1, 2, 3, 3))\n"
-        "print(len(ROWS), y.item(), F.cross_entropy(cnn.zeros(1, 10), cnn.tensor([3])).item())\n"
+        "    message_of(row.values[0], row.values[1], pathlib.Path('.').absolute())\n"
+        "    assert train_a_step() == expected, row.id\n"
+        "print(len(ROWS))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    rows, sum_of_ones, loss = done.stdout.split()
-    assert int(rows) == len(ROWS)
-    assert float(sum_of_ones) == 18
-    assert float(loss) == pytest.approx(np.log(10), rel=1e-6)
+    process = start(["-c", code], tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert int(out) == len(ROWS)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_commands(tmp_path):
+    """All at once: each takes as long as Python takes to start."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "cifar-10-python.tar.gz").write_bytes(b"noise" * 99)
+    processes = [start(arguments, tmp_path, **environment) for arguments, environment, *_ in COMMANDS]
+    for (arguments, _, *says), process in zip(COMMANDS, processes, strict=True):
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (1, 2), f"{arguments}: {err}"
+        line = err.rstrip("\n").splitlines()[-1]
+        assert all(text in line for text in says), line
