@@ -753,7 +753,7 @@ for name, make, error, *says in [
     ("save, exchanged", lambda folder: cnn.save(folder / "a.pt", {}), TypeError, "path", "got dict"),
     # The scripts
     ("no cls", lambda folder: DataFeed(mat(folder, img=PIXELS), False), ValueError, "some.mat", "no 'cls'"),
-    ("scaled", lambda folder: DataFeed(mat(folder, img=PIXELS / 18, cls=[0] * 5), False), ValueError, "some.mat", "255"),
+    ("scaled", lambda folder: DataFeed(mat(folder, img=PIXELS / 18, cls=[0] * 5), False), ValueError, ".mat", "255"),
     ("narrow", lambda folder: DataFeed(mat(folder, img=PIXELS[:, :9], cls=[0] * 5), False), ValueError, "3072", "9"),
     ("stats", lambda folder: DataFeed(mat(folder, img=PIXELS, cls=[0] * 5), True, COLOURS), ValueError, "0..1", "125"),
     ("missing key", lambda _: algo_train.sup_trn(Net(), [], [], {"solver": "Adam"}), ValueError, "missing key 'tag'"),

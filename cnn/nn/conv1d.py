@@ -31,10 +31,11 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
             "conv1d: expected input (N, C, L) or (C, L) and weight (OC, C/groups, K), got input "
             f"{tuple(input.shape)} and weight {tuple(weight.shape)}"
         )
-    if input.shape[-2] != weight.shape[1] * groups:
+    channels, expected = input.shape[-2], weight.shape[1] * groups
+    if channels != expected:
         raise ShapeError(
             f"conv1d: given groups={groups} and weight of shape {tuple(weight.shape)}, expected input "
-            f"{tuple(input.shape)} to have {weight.shape[1] * groups} channels, got {input.shape[-2]}"
+            f"{tuple(input.shape)} to have {expected} channels, but got {channels} channels instead"
         )
     (stride,), (dilation,) = _single(stride, "conv1d", "stride"), _single(dilation, "conv1d", "dilation")
     if not isinstance(padding, str):
