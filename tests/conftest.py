@@ -1,5 +1,6 @@
 """Every test starts from the same state, and the end of a run says what was checked."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import harness
+
+# A runner that was started in the background ignores SIGINT, and so would the processes that the tests start and then
+# interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=harness.isas())
