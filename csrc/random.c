@@ -347,7 +347,7 @@ static void integers_piece(const struct fill *f, ptrdiff_t begin, ptrdiff_t n)
         uint32_t w[PIECE], range = (uint32_t)f->range;
         words(f->g, w, n);
         for (ptrdiff_t i = 0; i < n; i++) {
-            values[i] = (int64_t)(w[i] % range) + f->low;
+            values[i] = (int64_t)(w[i] % range + (uint64_t)f->low);
         }
     } else {
         uint64_t q[PIECE];
