@@ -14,7 +14,18 @@ static int is_reasonable(const conv2d_shape *s)
     return rows * cols <= 1e4 + 16.0 * s->H * s->W && rows * cols * s->C < 1e9;
 }
 
-static int use_plain(const conv2d_shape *s) { return s->algorithm == CONV2D_PLAIN || s->N == 0 || !is_reasonable(s); }
+/* The same for the gradient, which backward to the input spreads out by the stride and surrounds with the kernel. */
+static int is_reasonable_backward(const conv2d_shape *s)
+{
+    double rows = (double)s->H + (double)(s->KH - 1) * s->DH, cols = (double)s->W + (double)(s->KW - 1) * s->DW;
+    return rows * cols <= 1e4 + 16.0 * s->OH * s->SH * s->OW * s->SW;
+}
+
+static int use_plain(const conv2d_shape *s, enum conv2d_pass pass)
+{
+    return s->algorithm == CONV2D_PLAIN || s->N == 0 || !is_reasonable(s) ||
+           (pass == CONV2D_BACKWARD_INPUT && !is_reasonable_backward(s));
+}
 
 /* Winograd's ways round a little more than the direct sum, which is why float64, where exactness is asked for, does not
  * take them by itself. */
@@ -32,7 +43,7 @@ static int is_precise(const conv2d_shape *s) { return s->algorithm == CONV2D_PRE
 
 void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
-    if (use_plain(s)) {
+    if (use_plain(s, CONV2D_FORWARD)) {
         FN(conv2d_plain_forward)(s, x, w, b, y);
     } else if (use_winograd(s, CONV2D_FORWARD)) {
         FN(winograd_forward)(s, x, w, b, y, is_precise(s));
@@ -43,7 +54,7 @@ void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, con
 
 void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx)
 {
-    if (use_plain(s)) {
+    if (use_plain(s, CONV2D_BACKWARD_INPUT)) {
         FN(conv2d_plain_backward_input)(s, dy, w, dx);
     } else if (use_winograd(s, CONV2D_BACKWARD_INPUT)) {
         FN(winograd_backward_input)(s, dy, w, dx, is_precise(s));
@@ -54,7 +65,7 @@ void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real
 
 void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
 {
-    if (use_plain(s)) {
+    if (use_plain(s, CONV2D_BACKWARD_WEIGHT)) {
         FN(conv2d_plain_backward_weight)(s, x, dy, dw, db);
     } else if (use_winograd(s, CONV2D_BACKWARD_WEIGHT)) {
         FN(winograd_backward_weight)(s, x, dy, dw, db, is_precise(s));
@@ -65,7 +76,7 @@ void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real
 
 void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
 {
-    if (use_plain(s)) {
+    if (use_plain(s, CONV2D_FORWARD)) {
         *channels_last = s->x.c == 1 && s->C > 1;
         return;
     }
@@ -82,7 +93,7 @@ void FN(conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text
         snprintf(text, size, "plain (asked for)");
     } else if (s->N == 0) {
         snprintf(text, size, "plain (the batch is empty)");
-    } else if (!is_reasonable(s)) {
+    } else if (use_plain(s, pass)) {
         snprintf(text, size, "plain (padded, an image would be many times its size)");
     } else if (use_winograd(s, pass)) {
         snprintf(text, size, is_precise(s) ? "Winograd F(2x2,3x3)" : "Winograd F(4x4,3x3)");
