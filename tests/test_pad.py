@@ -129,6 +129,16 @@ def test_layers(name):
     check_against_torch(ours, theirs, rng(6).standard_normal(shape))
 
 
+@needs_torch
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize("sides", [(-4, 2), (3, -3), (-1, 4), (2, -5), (-6, 3)])
+def test_cut_off_on_one_side_and_added_on_the_other(mode, sides):
+    """The border is that of the whole image, also of the part that is cut off."""
+    sides = (*sides, 1, -2)
+    theirs = lambda x: torch.nn.functional.pad(x, sides, mode)  # noqa: E731
+    check_against_torch(lambda x: pad(x, sides, mode), theirs, rng(8).standard_normal((2, 3, 6, 5)))
+
+
 MISTAKES = [
     (((1, 1, 3, 3), (1,)), {}, RuntimeError, "divisible by 2"),
     (((3,), (1, 1, 1, 1)), {}, RuntimeError, "two times the input dimension"),
@@ -137,6 +147,7 @@ MISTAKES = [
     (((1, 1, 3, 3), (1, 1)), {"mode": "mirror"}, NotImplementedError, "Unrecognised padding mode mirror"),
     (((1, 1, 3, 3), (3, 3, 0, 0)), {"mode": "reflect"}, ValueError, r"less than the corresponding input.*\(3, 3\)"),
     (((1, 1, 3, 3), (4, 3, 0, 0)), {"mode": "circular"}, RuntimeError, "wrapping around more than once"),
+    (((1, 1, 3, 3), (-2, 2, 0, 0)), {"mode": "circular"}, RuntimeError, "wrapping around more than once"),
     (((1, 1, 3, 3), (1, 1)), {"mode": "reflect"}, NotImplementedError, "not supported for 4D"),
     (((1, 1, 0, 3), (1, 1, 1, 1)), {"mode": "replicate"}, RuntimeError, "finds no values in dimension 2"),
     (((1, 1, 3, 3), (1, 1, 1, 1)), {"mode": "reflect", "value": 1.0}, RuntimeError, "doesn't take in value"),

@@ -7,6 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
 from .module import Module
+from .sizes import whole
 
 __all__ = [
     "CircularPad1d",
@@ -114,7 +115,7 @@ def pad(input, pad, mode="constant", value=None):
         RuntimeError: more is to be cut off than there is, or reflected or wrapped than there is to take.
         NotImplementedError: an unknown mode, or dimensions that it does not do.
     """
-    pad = tuple(int(p) for p in pad)
+    pad = tuple(whole(p, "pad", "pad") for p in pad)
     ndim = input.dim()
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, got {len(pad)} numbers: {pad}")
@@ -129,12 +130,16 @@ def pad(input, pad, mode="constant", value=None):
     else:
         check_borders(tuple(input.shape), pairs, len(pad) // 2, mode, value)
     for axis, (n, sides) in enumerate(zip(input.shape, pairs, strict=True)):
-        if n + sum(sides) < 0 or max(-sides[0], 0) + max(-sides[1], 0) > n:
+        cut_off = max(-sides[0], 0) + max(-sides[1], 0)
+        if n + sum(sides) < 0 or cut_off > n and mode in ("constant", "circular"):
             shape = tuple(input.shape)
             raise ShapeError(f"pad: {sides} leaves less than nothing of dimension {axis} of an input of shape {shape}")
         if n + sum(sides) > 2**48:  # more than a machine addresses: NumPy's own message would name nothing
             shape = tuple(input.shape)
             raise ShapeError(f"pad: {sides} makes dimension {axis} of an input of shape {shape} too large")
+    if mode in ("reflect", "replicate") and min(map(min, pairs)) < 0:  # of the whole image, not of what is left of it
+        input = Pad.apply(input, tuple((max(before, 0), max(after, 0)) for before, after in pairs), mode, value)
+        pairs, mode, value = [(min(before, 0), min(after, 0)) for before, after in pairs], "constant", 0
     return Pad.apply(input, tuple(pairs), mode, value)
 
 
@@ -158,7 +163,7 @@ def check_borders(shape, pairs, padded, mode, value):
                 "Padding size should be less than the corresponding input dimension, but got: padding "
                 f"{sides} at dimension {axis} of input {list(shape)}"
             )
-        if mode == "circular" and max(sides) > n:
+        if mode == "circular" and max(sides) > n + min(sides[0], 0) + min(sides[1], 0):  # what is left goes around
             raise ShapeError(
                 f"Padding value causes wrapping around more than once: padding {sides} at dimension {axis} of input "
                 f"{list(shape)}"
