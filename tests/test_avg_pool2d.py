@@ -198,7 +198,7 @@ ERRORS = [
         (2, 3, 4, 4),
         {"kernel_size": 2, "divisor_override": 1.5},
         TypeError,
-        "divisor_override must be an integer, got float",
+        "divisor_override must be an int, got",
     ),
     ((2, 3, 4, 4), {"kernel_size": 2**62}, ValueError, "kernel_size must be between"),
     (

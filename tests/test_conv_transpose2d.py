@@ -92,11 +92,11 @@ MISTAKES = [
     ({"x": (1, 3, 4, 4)}, "expected input (N, C, H, W) and weight (C, OC/groups, KH, KW), got input (1, 3, 4, 4)"),
     ({"output_padding": 1}, "output_padding must be smaller than stride or dilation"),
     ({"padding": 9}, "too small"),
-    ({"stride": 0}, "conv2d"),
-    ({"padding": -1}, "padding must be between 0"),
+    ({"stride": 0}, "stride and dilation must be at least 1 and padding at least 0, got stride 0"),
+    ({"padding": -1}, "padding at least 0, got stride 1, dilation 1, padding -1"),
     ({"groups": 3}, "must be divisible by it at dimension 0"),
     ({"b": (3,)}, "expected bias of 2 elements"),
-    ({"stride": 2**62, "x": (1, 4, 9, 9)}, "conv2d"),
+    ({"stride": 2**62, "x": (1, 4, 9, 9)}, "the output is too large"),
 ]
 
 

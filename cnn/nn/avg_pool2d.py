@@ -6,7 +6,7 @@ from cnn import _cnn
 from cnn.autograd.function import Operation
 
 from .module import Module
-from .sizes import lies_channels_last, pair
+from .sizes import lies_channels_last, pair, whole
 
 
 class AvgPool2D(Operation):
@@ -38,11 +38,12 @@ def avg_pool2d(
     exceeds half of the window.
     """
     kernel = pair(kernel_size, "avg_pool2d", "kernel_size")
-    steps = kernel if stride is None or stride == () else pair(stride, "avg_pool2d", "stride")
+    steps = kernel if stride is None or type(stride) is tuple and not stride else pair(stride, "avg_pool2d", "stride")
     window = (*kernel, *steps, *pair(padding, "avg_pool2d", "padding"))
-    if divisor_override == 0:
+    divisor = 0 if divisor_override is None else whole(divisor_override, "avg_pool2d", "divisor_override")
+    if divisor == 0 and divisor_override is not None:
         raise ValueError("avg_pool2d: divisor_override must not be 0")
-    return AvgPool2D.apply(input, window, bool(ceil_mode), bool(count_include_pad), divisor_override or 0)
+    return AvgPool2D.apply(input, window, bool(ceil_mode), bool(count_include_pad), divisor)
 
 
 class AvgPool2d(Module):

@@ -7,6 +7,7 @@ from cnn.errors import ShapeError
 
 from .conv2d import _Conv, conv2d, geometry_of
 from .pad import pad
+from .sizes import whole
 
 
 def _single(value, layer, name):
@@ -16,7 +17,7 @@ def _single(value, layer, name):
     except TypeError:
         values = ()
     if len(values) != 1:
-        raise TypeError(f"{layer}: {name} must be an int or a tuple of one, got {value!r}")
+        raise TypeError(f"{layer}: {name} must be an int or a tuple of one, got {value!r:.80}")
     return values
 
 
@@ -31,6 +32,7 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
             "conv1d: expected input (N, C, L) or (C, L) and weight (OC, C/groups, K), got input "
             f"{tuple(input.shape)} and weight {tuple(weight.shape)}"
         )
+    groups = whole(groups, "conv1d", "groups")
     channels, expected = input.shape[-2], weight.shape[1] * groups
     if channels != expected:
         raise ShapeError(

@@ -41,6 +41,11 @@ def _axis(size, kernel, stride, padding, dilation, extra):
     conv2d must map the output back to `size`. An extra smaller than the stride is what conv2d rounds away. A larger
     one, which dilation allows, undoes padding at the end, and what is left of it are outputs that no input reaches.
     """
+    if stride < 1 or dilation < 1 or padding < 0:
+        raise ShapeError(
+            "conv_transpose2d: stride and dilation must be at least 1 and padding at least 0, got stride "
+            f"{stride}, dilation {dilation}, padding {padding}"
+        )
     if not 0 <= extra < max(stride, dilation):
         raise ShapeError(
             "conv_transpose2d: output_padding must be smaller than stride or dilation, got output_padding "
@@ -48,7 +53,15 @@ def _axis(size, kernel, stride, padding, dilation, extra):
         )
     output = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1
     if output < 1:
-        raise ShapeError(f"conv_transpose2d: with input of size {size} the output has size {output}: too small")
+        raise ShapeError(
+            f"conv_transpose2d: with input of size {size}, kernel {kernel}, stride {stride}, padding {padding} and "
+            f"dilation {dilation} the output has size {output}: too small"
+        )
+    if output > 2**48:  # more than a machine addresses
+        raise ShapeError(
+            f"conv_transpose2d: with input of size {size}, stride {stride} and dilation {dilation} "
+            "the output is too large"
+        )
     if extra < stride:
         return output, padding, 0
     zeros = max(0, extra - padding)

@@ -10,6 +10,7 @@ from cnn.ops.creation import empty
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .sizes import whole
 
 
 class NativeGroupNorm(Operation):
@@ -35,6 +36,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
     Mirrors torch.nn.functional.group_norm.
     """
+    num_groups = whole(num_groups, "group_norm", "num_groups")
     if input.ndim > 1 and input.numel() and input.numel() == input.shape[0] * num_groups == num_groups:
         raise ShapeError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
     return NativeGroupNorm.apply(input, num_groups, weight, bias, float(eps))

@@ -8,6 +8,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
 from .module import Module
+from .sizes import whole
 
 __all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "interpolate", "upsample"]
 
@@ -83,10 +84,10 @@ def output_size(input, size, scale_factor):
         what = "output size" if size is not None else "scale_factor"
         raise ValueError(
             f"Input and {what} must have the same number of spatial dimensions, but got input with spatial dimensions "
-            f"of {list(spatial)} and {what} of {values}."
+            f"of {list(spatial)} and {what} of {values!r:.80}."
         )
     if size is not None:
-        return tuple(int(n) for n in values), (None,) * len(spatial)
+        return tuple(whole(n, "interpolate", "size") for n in values), (None,) * len(spatial)
     return tuple(int(np.floor(float(n) * f)) for n, f in zip(spatial, values, strict=True)), values
 
 
@@ -131,7 +132,7 @@ def interpolate(
             f"Input and output sizes should be greater than 0, but got input {tuple(input.shape[2:])} output {sizes}"
         )
     if max(sizes) > 1 << 24:
-        raise ShapeError(f"interpolate: output {sizes} is too large: float32 counts pixels up to {1 << 24}")
+        raise ShapeError(f"interpolate: an output of size {sizes} is too large: float32 counts pixels up to {1 << 24}")
     if input.dim() == 3:
         sizes, factors = (1, *sizes), (None, *factors)
         return resize(input.unsqueeze(2), sizes, factors, mode, align_corners).squeeze(2)

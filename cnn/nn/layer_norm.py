@@ -12,6 +12,7 @@ from cnn.ops.creation import empty
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .sizes import whole
 
 
 def _flat(array):
@@ -38,6 +39,12 @@ class NativeLayerNorm(Operation):
         return gradients[0], None, gradients[1], gradients[2], None
 
 
+def _shape_of(sizes):
+    """normalized_shape as a tuple of ints."""
+    sizes = sizes if isinstance(sizes, (tuple, list)) else (sizes,)
+    return tuple(whole(n, "layer_norm", "normalized_shape") for n in sizes)
+
+
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """(x - mean) / sqrt(var + eps) * weight + bias, where mean and var are those of the last dimensions of one sample.
 
@@ -47,13 +54,13 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
     Mirrors torch.nn.functional.layer_norm.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = _shape_of(normalized_shape)
     if not shape:
         raise ShapeError("layer_norm: expected normalized_shape to be at least 1-dimensional, got ()")
     if input._a.shape[-len(shape) :] != shape:
         raise ShapeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
-            f"got input of size{list(input.shape)}"
+            f"Given normalized_shape={list(shape)!r:.80}, expected input with shape [*, "
+            f"{', '.join(map(str, shape)):.80}], but got input of size{list(input.shape)}"
         )
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None and tuple(parameter.shape) != shape:
@@ -69,8 +76,7 @@ class LayerNorm(Module):
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, dtype=None):
         super().__init__()
-        single = isinstance(normalized_shape, int)
-        self.normalized_shape = (normalized_shape,) if single else tuple(normalized_shape)
+        self.normalized_shape = _shape_of(normalized_shape)
         self.eps = eps
         self.elementwise_affine = affine = elementwise_affine
         self.register_parameter("weight", Parameter(empty(self.normalized_shape, dtype=dtype)) if affine else None)

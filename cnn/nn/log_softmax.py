@@ -4,9 +4,10 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.LogSoftmax.html.
 
 from cnn import _cnn
 from cnn.autograd.function import Operation
+from cnn.ops.shape import wrap_dim
 
 from .module import Module
-from .softmax import checked_dim, implicit_dim
+from .softmax import implicit_dim
 
 
 class LogSoftmax_(Operation):
@@ -34,7 +35,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
         dim = implicit_dim("log_softmax", input.ndim, _stacklevel)
     if dtype is not None:
         input = input.to(dtype)
-    return LogSoftmax_.apply(input, checked_dim(dim, input.ndim))
+    return LogSoftmax_.apply(input, wrap_dim(dim, input.ndim))
 
 
 class LogSoftmax(Module):

@@ -41,7 +41,7 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     exceeds half of the window.
     """
     kernel = pair(kernel_size, "max_pool2d", "kernel_size")
-    steps = kernel if stride is None or stride == () else pair(stride, "max_pool2d", "stride")
+    steps = kernel if stride is None or type(stride) is tuple and not stride else pair(stride, "max_pool2d", "stride")
     window = (*kernel, *steps, *pair(padding, "max_pool2d", "padding"), *pair(dilation, "max_pool2d", "dilation"))
     return MaxPool2DWithIndices.apply(input, window, bool(ceil_mode), bool(return_indices))
 

@@ -3,8 +3,10 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html.
 
 import numpy as np
 
-from cnn.errors import DTypeError
+from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
+
+from .sizes import whole
 
 __all__ = ["one_hot"]
 
@@ -22,6 +24,7 @@ def one_hot(input, num_classes=-1):
         raise DTypeError(
             f"one_hot is only applicable to index tensor of type LongTensor, got {input.dtype}: use .long()"
         )
+    num_classes = whole(num_classes, "one_hot", "num_classes")
     if labels.size == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if labels.size and labels.min() < 0:
@@ -32,6 +35,8 @@ def one_hot(input, num_classes=-1):
         raise RuntimeError(
             f"Class values must be smaller than num_classes, got {labels.max()} with {num_classes} classes."
         )
+    if num_classes > 2**48:  # more than a machine addresses: NumPy's own message would name nothing
+        raise ShapeError(f"one_hot: num_classes={num_classes} is too large")
     result = np.zeros((*labels.shape, num_classes), np.int64)
     np.put_along_axis(result, labels[..., None], 1, -1)
     return Tensor._wrap(result)

@@ -7,6 +7,7 @@ Shi et al., Real-time single image and video super-resolution using an efficient
 from cnn.errors import ShapeError
 
 from .module import Module
+from .sizes import whole
 
 __all__ = ["ChannelShuffle", "PixelShuffle", "PixelUnshuffle", "channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
 
@@ -21,7 +22,7 @@ def _image_dimensions(name, input):
 
 def pixel_shuffle(input, upscale_factor):
     """(*, C r^2, H, W) to (*, C, H r, W r): r^2 channels become r x r pixels."""
-    r = upscale_factor
+    r = whole(upscale_factor, "pixel_shuffle", "upscale_factor")
     batch, channels, height, width = _image_dimensions("pixel_shuffle", input)
     if r <= 0:
         raise ValueError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
@@ -36,7 +37,7 @@ def pixel_shuffle(input, upscale_factor):
 
 def pixel_unshuffle(input, downscale_factor):
     """(*, C, H r, W r) to (*, C r^2, H, W): the opposite of pixel_shuffle."""
-    r = downscale_factor
+    r = whole(downscale_factor, "pixel_unshuffle", "downscale_factor")
     batch, channels, height, width = _image_dimensions("pixel_unshuffle", input)
     if r <= 0:
         raise ValueError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
@@ -54,6 +55,7 @@ def channel_shuffle(input, groups):
     """(N, C, *): the channels of each group are dealt out in turn, as ShuffleNet does between grouped convolutions."""
     if input.dim() < 3:
         raise ShapeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
+    groups = whole(groups, "channel_shuffle", "groups")
     batch, channels, *rest = input.shape
     if groups <= 0 or channels % groups:
         raise ShapeError(

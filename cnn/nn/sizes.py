@@ -9,18 +9,15 @@ def pair(value, layer, name):
         return value, value
     if type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
         return value  # what a Module keeps: nothing to look into at every call
-    try:
-        values = tuple(value)
-    except TypeError:
-        values = (value,)
+    values = value if isinstance(value, (tuple, list)) else (value,)
     try:
         values = tuple(operator.index(v) for v in values)
     except TypeError:
-        raise TypeError(f"{layer}: {name} must be an int or a tuple of two ints, got {value!r}") from None
+        raise TypeError(f"{layer}: {name} must be an int or a tuple of two ints, got {value!r:.80}") from None
     if len(values) == 1:
         return values * 2
     if len(values) != 2:
-        raise RuntimeError(f"{layer}: {name} must either be a single int, or a tuple of two ints, got {value!r}")
+        raise RuntimeError(f"{layer}: {name} must either be a single int, or a tuple of two ints, got {value!r:.80}")
     return values
 
 
@@ -30,7 +27,7 @@ def whole(value, layer, name):
         return operator.index(value)
     except TypeError:
         hint = f"; use // to divide, or int({value})" if isinstance(value, float) and value.is_integer() else ""
-        raise TypeError(f"{layer}: {name} must be an int, got {value!r}{hint}") from None
+        raise TypeError(f"{layer}: {name} must be an int, got {value!r:.80}{hint}") from None
 
 
 def single(value):
@@ -53,6 +50,6 @@ def adaptive_pair(output_size, input, layer):
     height, width = pair(sizes, layer, "output_size")
     if height < 0 or width < 0:
         raise ValueError(
-            f"{layer}: elements of output_size must be greater than or equal to 0 but received {output_size!r}"
+            f"{layer}: elements of output_size must be greater than or equal to 0 but received {output_size!r:.80}"
         )
     return height, width

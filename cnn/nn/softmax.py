@@ -4,7 +4,7 @@ import warnings
 
 from cnn import _cnn
 from cnn.autograd.function import Operation
-from cnn.tensor import dim_range_message
+from cnn.ops.shape import wrap_dim
 
 from .module import Module
 
@@ -35,14 +35,6 @@ def implicit_dim(name, ndim, stacklevel):
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def checked_dim(dim, ndim):
-    """dim in 0..ndim-1; IndexError if there is no such dimension."""
-    n = max(ndim, 1)
-    if not -n <= dim < n:
-        raise IndexError(dim_range_message(dim, ndim))
-    return dim % n
-
-
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """e^x / sum of e^x along `dim`: positive numbers that sum to one. Any shape; `dtype` converts the input first.
     Mirrors torch.nn.functional.softmax.
@@ -51,7 +43,7 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
         dim = implicit_dim("softmax", input.ndim, _stacklevel)
     if dtype is not None:
         input = input.to(dtype)
-    return Softmax_.apply(input, checked_dim(dim, input.ndim))
+    return Softmax_.apply(input, wrap_dim(dim, input.ndim))
 
 
 class Softmax(Module):

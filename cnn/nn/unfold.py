@@ -12,15 +12,9 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
 from .module import Module
+from .sizes import pair
 
 __all__ = ["Fold", "Unfold", "fold", "unfold"]
-
-
-def pair(value, name):
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(not isinstance(n, int) for n in pair):
-        raise ValueError(f"unfold: {name} must be an integer or two of them, got {value!r}")
-    return pair
 
 
 def window_counts(size, kernel, dilation, padding, stride):
@@ -79,10 +73,10 @@ class Col2Im(Operation):
 
 def geometry_of(name, kernel_size, dilation, padding, stride):
     geometry = (
-        pair(kernel_size, "kernel_size"),
-        pair(dilation, "dilation"),
-        pair(padding, "padding"),
-        pair(stride, "stride"),
+        pair(kernel_size, name, "kernel_size"),
+        pair(dilation, name, "dilation"),
+        pair(padding, name, "padding"),
+        pair(stride, name, "stride"),
     )
     for (a, b), what, low in zip(geometry, ("kernel_size", "dilation", "padding", "stride"), (1, 1, 0, 1), strict=True):
         if a < low or b < low:
@@ -92,8 +86,11 @@ def geometry_of(name, kernel_size, dilation, padding, stride):
 
 def check_windows(name, size, geometry):
     counts = window_counts(size, *geometry)
+    kernel, dilation, padding, _ = geometry
+    if (size[0] + 2 * padding[0]) * (size[1] + 2 * padding[1]) > 2**48:  # more than a machine addresses
+        what = "output_size" if name == "fold" else "input of spatial size"
+        raise ShapeError(f"{name}: {what} {tuple(size)} with padding={padding} is too large")
     if min(counts) < 1:
-        kernel, dilation, padding, _ = geometry
         raise ShapeError(
             f"{name}: given input with spatial size {tuple(size)}, kernel_size={kernel}, dilation={dilation}, "
             f"padding={padding}, calculated shape of the array of sliding blocks as {counts}, but its components must "
@@ -115,7 +112,9 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """(N, C KH KW, L) or (C KH KW, L) to (N, C, *output_size): values that overlap are added up."""
-    size = pair(output_size, "output_size")
+    size = pair(output_size, "fold", "output_size")
+    if min(size) < 1:
+        raise ShapeError(f"fold: output_size must be at least 1, got {size}")
     geometry = geometry_of("fold", kernel_size, dilation, padding, stride)
     if input.dim() not in (2, 3):
         raise ShapeError(f"fold: expected 2D or 3D input, got shape {tuple(input.shape)}")

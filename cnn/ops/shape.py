@@ -1,6 +1,7 @@
 """Shapes: views where the memory allows one, copies where it does not."""
 
 import builtins
+import operator
 
 import numpy as np
 
@@ -13,11 +14,16 @@ from ._register import alias, both, function, method
 
 
 def wrap_dim(dim, ndim):
-    """dim counted from the front; IndexError as torch words it."""
+    """dim counted from the front; IndexError as torch words it, TypeError for what is no integer."""
+    if builtins.type(dim) is not int:
+        try:
+            dim = operator.index(dim)
+        except TypeError:
+            raise TypeError(f"dim must be an int, got {dim!r:.80}") from None
     limit = builtins.max(ndim, 1)
     if not -limit <= dim < limit:
         raise IndexError(dim_range_message(dim, ndim))
-    return dim + limit if dim < 0 else int(dim)
+    return dim + limit if dim < 0 else dim
 
 
 def shape_argument(args):
