@@ -1,6 +1,6 @@
 /* cross_entropy: softmax, negative log-likelihood and the gradient of both, in one pass over the logits.
  *
- *   p[c] = e^(x[c] - m) / s     m = max x,  s = sum of e^(x - m)     so -log p[c] = m + log s - x[c]
+ *   p[c] = e^(x[c] - m) / s     m = max x,  s = sum of e^(x - m)     so -log p[c] = log s - (x[c] - m)
  *   q[c] = w[c] ((1 - eps) t[c] + eps / C)      t: one-hot of the target class, or given probabilities; eps: smoothing
  *
  *   forward    loss = sum over c of q[c] (-log p[c])
@@ -48,14 +48,14 @@ void FN(target_weight)(const int64_t *target, const real *w, double *sum, ptrdif
     }
 }
 
-/* sum over c of w[c] (log_sum - x[c]): what smoothing adds, and the gradient that belongs to it. */
-static real smooth_row(const real *x, const real *w, real log_sum, real share, real *dx, real scale, ptrdiff_t C)
+/* sum over c of w[c] (log_s - (x[c] - m)): what smoothing adds, and the gradient that belongs to it. */
+static real smooth_row(const real *x, const real *w, real m, real log_s, real share, real *dx, real scale, ptrdiff_t C)
 {
     real sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (ptrdiff_t c = 0; c < C; c++) {
         real q = share * weight_of(w, c);
-        sum += q * (log_sum - x[c]);
+        sum += q * (log_s - (x[c] - m));
         if (dx != NULL) {
             dx[c] -= q * scale;
         }
@@ -75,8 +75,8 @@ static real row(const cross_entropy_context *k, const real *x, int64_t t, real w
     }
     real m = max_of(x, C);
     real sum = dx != NULL ? exp_and_sum(x, m, dx, C) : sum_exp(x, m, C);
-    real log_sum = m + vlog(sum), share = k->smoothing / (real)C, q = (1 - k->smoothing) * weight_of(k->w, t);
-    real loss = q * (log_sum - x[t]);
+    real log_s = vlog(sum), share = k->smoothing / (real)C, q = (1 - k->smoothing) * weight_of(k->w, t);
+    real loss = q * (log_s - (x[t] - m)); /* m + log s first would round as coarsely as m */
     if (dx != NULL) {
         real factor = k->scale * (q + share * weights) / sum;
         for (ptrdiff_t c = 0; c < C; c++) {
@@ -84,7 +84,7 @@ static real row(const cross_entropy_context *k, const real *x, int64_t t, real w
         }
         dx[t] -= q * k->scale;
     }
-    return share != 0 ? loss + smooth_row(x, k->w, log_sum, share, dx, k->scale, C) : loss;
+    return share != 0 ? loss + smooth_row(x, k->w, m, log_s, share, dx, k->scale, C) : loss;
 }
 
 /* n neighbouring columns, their classes `stride` apart. */
@@ -103,15 +103,15 @@ static void columns(const cross_entropy_context *k, const real *restrict x, cons
     for (ptrdiff_t i = 0; i < n; i++) {
         int ignored = t[i] == k->ignore_index;
         real q = ignored ? 0 : (1 - k->smoothing) * weight_of(k->w, t[i]);
-        real log_sum = m[i] + vlog(sum[i]);
-        loss[i] = ignored ? 0 : q * (log_sum - x[t[i] * stride + i]);
+        real log_s = vlog(sum[i]);
+        loss[i] = ignored ? 0 : q * (log_s - (x[t[i] * stride + i] - m[i]));
         counts[i] = ignored ? 0 : 1;
         factor[i] = k->scale * (q + share * weights) / sum[i];
-        sum[i] = log_sum;
+        sum[i] = log_s;
     }
     for (ptrdiff_t c = 0; share != 0 && c < C; c++) {
         for (ptrdiff_t i = 0; i < n; i++) {
-            loss[i] += counts[i] != 0 ? share * weight_of(k->w, c) * (sum[i] - x[c * stride + i]) : 0;
+            loss[i] += counts[i] != 0 ? share * weight_of(k->w, c) * (sum[i] - (x[c * stride + i] - m[i])) : 0;
         }
     }
     if (dx == NULL) {
@@ -193,10 +193,10 @@ static real probabilities_row(const cross_entropy_context *k, const real *restri
     ptrdiff_t C = k->shape.D;
     real m = max_of(x, C), share = k->smoothing / (real)C, loss = 0, Q = 0;
     real sum = dx != NULL ? exp_and_sum(x, m, dx, C) : sum_exp(x, m, C);
-    real log_sum = m + vlog(sum);
+    real log_s = vlog(sum);
     for (ptrdiff_t c = 0; c < C; c++) {
         real q = weight_of(k->w, c) * ((1 - k->smoothing) * t[c] + share);
-        loss += q * (log_sum - x[c]);
+        loss += q * (log_s - (x[c] - m));
         Q += q;
     }
     for (ptrdiff_t c = 0; dx != NULL && c < C; c++) {
