@@ -19,7 +19,10 @@ static inline real softplus(real x)
     return vlog1p(vexp((real)-fabs(x))) + positive;
 }
 
-static inline real loss(real x, real t, real p) { return (1 - t) * x + (1 + (p - 1) * t) * softplus(-x); }
+/* l; without a weight it is 1 whatever t is. */
+static inline real weight_of(real t, real p) { return p == 1 ? 1 : 1 + (p - 1) * t; }
+
+static inline real loss(real x, real t, real p) { return (1 - t) * x + weight_of(t, p) * softplus(-x); }
 
 static void forward_chunk(void *context, ptrdiff_t chunk) { pair_loss_chunk(context, chunk, loss); }
 
@@ -29,7 +32,7 @@ void FN(binary_cross_entropy_with_logits_forward)(const real *x, const real *t, 
     *total = pair_loss_run(forward_chunk, x, t, each, p, losses, n);
 }
 
-static inline real slope(real x, real t, real p) { return (1 - t) - (1 + (p - 1) * t) * vsigmoid(-x); }
+static inline real slope(real x, real t, real p) { return (1 - t) - weight_of(t, p) * vsigmoid(-x); }
 
 static void backward_chunk(void *context, ptrdiff_t chunk) { pair_slope_chunk(context, chunk, slope); }
 
@@ -42,7 +45,8 @@ void FN(binary_cross_entropy_with_logits_backward)(const real *dy, ptrdiff_t dy_
 static inline real target_slope(real x, real t, real p)
 {
     (void)t;
-    return (p - 1) * softplus(-x) - x;
+    real weighted = (p - 1) * softplus(-x);
+    return (p == 1 ? 0 : weighted) - x; /* 0 times infinity is not 0 */
 }
 
 static void backward_target_chunk(void *context, ptrdiff_t chunk) { pair_slope_chunk(context, chunk, target_slope); }
