@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 TORCHVISION ?= torchvision==0.28.0
 SOURCES = $(shell find csrc cnn -name '*.[ch]' -o -name '*.py') setup.py pyproject.toml
 
-.PHONY: help train build test test-long lint format bench clean
+.PHONY: help train build test test-long sanitize lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,22 @@ test: $(VENV)/tested ## set everything up, then run all tests
 
 test-long: $(VENV)/tested ## the same tests with ten times as many random cases
 	CNN_TEST_CASES=10 $(RUN) -m pytest --timeout=3600 $(ARGS)
+
+# -fno-wrapv and -UNDEBUG undo what Python's own flags bring along: overflow is an error here, and asserts are on. torch
+# throws C++ exceptions, which the address sanitizer finds only with libstdc++ loaded beside it. Left out are the tests
+# of threads and forks, of files, and of whole processes.
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -fno-wrapv -UNDEBUG -O1 -g1
+LEFT_OUT   = threads memory determinism serialization unpickle data_loader download get_data cifar_files matfile \
+	vision_datasets vision_models vision_transforms module as_torch lr_scheduler mistakes notebook scripts solutions \
+	problem_1
+SANITIZED  = $(filter-out $(LEFT_OUT:%=tests/test_%.py), $(wildcard tests/test_*.py))
+
+sanitize: $(VENV)/tested ## the tests of layers and entry points under gcc's address and undefined-behaviour sanitizers
+	CC=gcc CNN_CFLAGS="$(SANITIZERS)" $(RUN) setup.py --quiet build --build-lib build/sanitize
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
+	ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0:max_allocation_size_mb=4096 \
+	UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH=build/sanitize \
+	$(RUN) -P -m pytest -s -p no:cacheprovider --timeout=900 $(or $(ARGS),$(SANITIZED))
 
 lint: $(VENV)/tested ## ruff and clang-format, without changing anything
 	$(RUN) -m ruff check .
