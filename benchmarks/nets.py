@@ -10,6 +10,11 @@ def reference(nn):
     )  # fmt: skip
 
 
+def course(nn):
+    """The network of build_net.py with the course settings of main.py: `reference` with Adam, batch 4096."""
+    return reference(nn)
+
+
 def student(nn):
     """5x5, 3->6->12, pool, 12->12->24, pool, 1536->84->10: what students write for the assignment."""
     return nn.Sequential(
@@ -73,8 +78,8 @@ def mobilenet(nn):
     return nn.Sequential(*layers, nn.AvgPool2d(4), nn.Flatten(), nn.Linear(512, 10))
 
 
-NETS = {f.__name__: f for f in (reference, student, tutorial, resnet18, mobilenet)}
-OPTIMIZERS = {"student": ("Adam", {"lr": 1e-3})}  # the others: SGD with momentum
+NETS = {f.__name__: f for f in (reference, course, student, tutorial, resnet18, mobilenet)}
+OPTIMIZERS = {"course": ("Adam", {"lr": 1e-2, "weight_decay": 1e-5}), "student": ("Adam", {"lr": 1e-3})}  # the others: SGD with momentum
 
 
 def optimizer_of(net_name, net, optim):
