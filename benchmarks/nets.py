@@ -79,7 +79,10 @@ def mobilenet(nn):
 
 
 NETS = {f.__name__: f for f in (reference, course, student, tutorial, resnet18, mobilenet)}
-OPTIMIZERS = {"course": ("Adam", {"lr": 1e-2, "weight_decay": 1e-5}), "student": ("Adam", {"lr": 1e-3})}  # the others: SGD with momentum
+OPTIMIZERS = {
+    "course": ("Adam", {"lr": 1e-2, "weight_decay": 1e-5}),
+    "student": ("Adam", {"lr": 1e-3}),
+}  # the others: SGD with momentum
 
 
 def optimizer_of(net_name, net, optim):

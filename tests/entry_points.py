@@ -313,6 +313,7 @@ def batch_norm_forward(r):
         "training": True,
         "momentum": 0.1,
         "eps": 1e-5,
+        "relu": True,
     }
 
 
@@ -327,6 +328,8 @@ def batch_norm_backward(r):
         "training": True,
         "want_dx": True,
         "want_parameters": True,
+        "relu": True,
+        "bias": real(r, 3),
     }
 
 

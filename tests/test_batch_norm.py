@@ -17,7 +17,7 @@ from harness import (
 )
 
 import cnn
-from cnn import nn
+from cnn import _cnn, nn
 from cnn.nn.batch_norm import BatchNorm1d, BatchNorm2d, batch_norm
 from cnn.tensor import Tensor
 
@@ -107,6 +107,46 @@ def test_gradients(every_isa, seed):
     if x.ndim == 4:
         last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
         check_gradients(lambda x, *affine: f(x.permute(0, 3, 1, 2), *affine), last, *affine)
+
+
+def relu_case(seed, kind):
+    """Arrays for _cnn.batch_norm_*, such that many outputs lie at 0 or next to it, and some are NaN."""
+    random = rng(seed)
+    shape = [(6, 17, 5, 4), (40, 33), (3, 2, 9), (9, 64, 3, 3), (300, 3)][seed % 5]
+    x = random.integers(-3, 4, shape) + random.integers(-1, 2, shape) * 1e-7
+    bias = random.integers(-2, 3, shape[1]) * random.uniform(0.9, 1.1)
+    weight = random.uniform(-2, 2, shape[1])
+    x, dy, weight, bias = (a.astype(kind) for a in (x, random.standard_normal(shape), weight, bias))
+    if seed % 3 == 0:
+        x[0, 1] = np.nan
+    if x.ndim == 4 and seed % 2:
+        x, dy = channels_last(x), channels_last(dy)
+    return x, dy, None if seed % 7 == 3 else weight, None if seed % 7 == 5 else bias
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_relu_in_the_same_pass(every_isa, seed, training, kind):
+    """The same bits as batch_norm and relu one after the other, forward and backward."""
+    x, dy, weight, bias = relu_case(seed, kind)
+    C = x.shape[1]
+
+    def forward(relu):
+        running = np.full(C, 0.25, kind), np.full(C, 2, kind)
+        return (*_cnn.batch_norm_forward(x, weight, bias, *running, training, 0.1, 1e-5, relu), *running)
+
+    (y, mean, invstd, *running), fused = forward(False), forward(True)
+    for a, b in zip((_cnn.relu_forward(y), mean, invstd, *running), fused, strict=True):
+        np.testing.assert_array_equal(a, b)
+    masked = _cnn.relu_backward(dy, y)
+    assert 0 < (masked == 0).sum() < dy.size
+    for want_dx, want_parameters in ((True, True), (True, False), (False, True)):
+        wanted = (training, want_dx, want_parameters)
+        plain = _cnn.batch_norm_backward(masked, x, weight, mean, invstd, *wanted, False, None)
+        fused = _cnn.batch_norm_backward(dy, x, weight, mean, invstd, *wanted, True, bias)
+        for a, b in zip(plain, fused, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @needs_torch

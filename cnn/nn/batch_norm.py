@@ -16,7 +16,9 @@ from .parameter import Parameter
 class NativeBatchNorm(Operation):
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, training, momentum, eps):
-        y, mean, invstd = _cnn.batch_norm_forward(x, weight, bias, running_mean, running_var, training, momentum, eps)
+        y, mean, invstd = _cnn.batch_norm_forward(
+            x, weight, bias, running_mean, running_var, training, momentum, eps, False
+        )
         ctx.saved = (x, weight, mean, invstd)
         ctx.training = training
         return y
@@ -24,7 +26,7 @@ class NativeBatchNorm(Operation):
     @staticmethod
     def backward(ctx, dy):
         parameters = ctx.needs[1] or ctx.needs[2]
-        gradients = _cnn.batch_norm_backward(dy, *ctx.saved, ctx.training, ctx.needs[0], parameters)
+        gradients = _cnn.batch_norm_backward(dy, *ctx.saved, ctx.training, ctx.needs[0], parameters, False, None)
         return *gradients, None, None, None, None, None
 
 

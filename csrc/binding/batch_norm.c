@@ -1,7 +1,7 @@
-/* batch_norm: (x, weight or None, bias or None, running_mean or None, running_var or None, training, momentum, eps) ->
- * (y, mean, invstd), and in training the running statistics are changed in place;
- * (dy, x, weight or None, mean, invstd, training, want_dx, want_parameters) -> (dx, dweight, dbias), None where not
- * wanted. See csrc/kernels/batch_norm.c. */
+/* batch_norm: (x, weight or None, bias or None, running_mean or None, running_var or None, training, momentum, eps,
+ * relu) -> (y, mean, invstd), and in training the running statistics are changed in place;
+ * (dy, x, weight or None, mean, invstd, training, want_dx, want_parameters, relu, bias or None) -> (dx, dweight,
+ * dbias), None where not wanted. bias matters only with relu. See csrc/kernels/batch_norm.c. */
 #include "binding.h"
 
 static const char *const NAME = "batch_norm";
@@ -54,12 +54,12 @@ PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *ar
 {
     PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
     PyArrayObject *y = NULL, *mean = NULL, *variance = NULL, *invstd = NULL;
-    ptrdiff_t training;
+    ptrdiff_t training, relu;
     double momentum, eps;
     int failed = 0;
-    if (check_nargs(NAME, nargs, 8) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
+    if (check_nargs(NAME, nargs, 9) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
         parse_double(args[6], NAME, "momentum", &momentum) < 0 || parse_double(args[7], NAME, "eps", &eps) < 0 ||
-        !(x = input_arg(args[0]))) {
+        parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[0]))) {
         goto fail;
     }
     running_mean = per_channel(args[3], "running_mean", x, (int)training, &failed);
@@ -99,7 +99,7 @@ PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *ar
         PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
         kernels_of(x)->batch_norm_forward(PyArray_DATA(x), data_or_null(weight), data_or_null(bias), PyArray_DATA(y),
                                           PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(invstd), s.outer,
-                                          s.C, s.inner, (int)training, eps);
+                                          s.C, s.inner, (int)training, eps, (int)relu);
         if (kernel_leave(state) < 0) {
             goto fail;
         }
@@ -132,17 +132,19 @@ static PyObject *or_none(PyArrayObject *array) { return array != NULL ? (PyObjec
 
 PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    PyArrayObject *dy = NULL, *x = NULL, *weight = NULL, *mean = NULL, *invstd = NULL;
+    PyArrayObject *dy = NULL, *x = NULL, *weight = NULL, *bias = NULL, *mean = NULL, *invstd = NULL;
     PyArrayObject *dx = NULL, *dweight = NULL, *dbias = NULL;
-    ptrdiff_t training, want_dx, want_parameters;
+    ptrdiff_t training, want_dx, want_parameters, relu;
     int failed = 0;
-    if (check_nargs(NAME, nargs, 8) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
+    if (check_nargs(NAME, nargs, 10) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
         parse_size(args[6], NAME, "want_dx", 0, 1, &want_dx) < 0 ||
-        parse_size(args[7], NAME, "want_parameters", 0, 1, &want_parameters) < 0 || !(x = input_arg(args[1])) ||
+        parse_size(args[7], NAME, "want_parameters", 0, 1, &want_parameters) < 0 ||
+        parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[1])) ||
         !(dy = array_arg_like(args[0], NAME, "grad_output", x))) {
         goto fail;
     }
     weight = per_channel(args[2], "weight", x, 0, &failed);
+    bias = per_channel(args[9], "bias", x, 0, &failed);
     mean = per_channel(args[3], "mean", x, 0, &failed);
     invstd = per_channel(args[4], "invstd", x, 0, &failed);
     if (!failed && (mean == NULL || invstd == NULL)) {
@@ -157,9 +159,10 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     }
     if (PyArray_SIZE(x) > 0) {
         PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
-        kernels_of(x)->batch_norm_backward(PyArray_DATA(dy), PyArray_DATA(x), data_or_null(weight), PyArray_DATA(mean),
-                                           PyArray_DATA(invstd), data_or_null(dx), data_or_null(dweight),
-                                           data_or_null(dbias), s.outer, s.C, s.inner, (int)training);
+        kernels_of(x)->batch_norm_backward(PyArray_DATA(dy), PyArray_DATA(x), data_or_null(weight), data_or_null(bias),
+                                           PyArray_DATA(mean), PyArray_DATA(invstd), data_or_null(dx),
+                                           data_or_null(dweight), data_or_null(dbias), s.outer, s.C, s.inner,
+                                           (int)training, (int)relu);
         if (kernel_leave(state) < 0) {
             goto fail;
         }
@@ -167,6 +170,7 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     Py_DECREF(dy);
     Py_DECREF(x);
     Py_XDECREF(weight);
+    Py_XDECREF(bias);
     Py_DECREF(mean);
     Py_DECREF(invstd);
     return Py_BuildValue("(NNN)", or_none(dx), or_none(dweight), or_none(dbias));
@@ -174,6 +178,7 @@ fail:
     Py_XDECREF(dy);
     Py_XDECREF(x);
     Py_XDECREF(weight);
+    Py_XDECREF(bias);
     Py_XDECREF(mean);
     Py_XDECREF(invstd);
     Py_XDECREF(dx);

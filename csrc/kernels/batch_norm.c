@@ -10,8 +10,12 @@
  * Sums run over the M = outer*inner values of one channel. Planes (N,C,H,W) have inner = H*W. Channels last, and
  * (N,C), have inner = 1: then the inner loop runs over the channels. gamma or beta NULL stand for ones and zeros.
  *
- * Two passes over memory each way: one for the sums, one that writes. Sums are kept in double, and x is shifted by the
- * channel's first value before squares are summed, so that a small variance on a large mean is not lost.
+ * With `relu`, forward ends with y = max(y, 0), and backward takes dy as 0 where y was not above 0. It computes y anew
+ * from x, by the same expression, so that forward need not keep it.
+ *
+ * Two passes over memory each way: one for the sums, one that writes. A few hundred values at most are summed as
+ * `real`, these sums in double; and x is shifted by about the channel's mean before squares are summed, so that a small
+ * variance on a large mean is not lost.
  */
 #include <math.h>
 #include <string.h>
@@ -25,15 +29,28 @@ enum { GRAIN = 1 << 15 };
 typedef struct {
     const real *x, *dy, *mean, *scale, *shift;
     const real *factor; /* of x - mean in dx */
+    const real *beta;   /* backward with relu: y = (x - mean) scale + beta; else NULL */
     real *out;
     double *first, *second; /* sums: [parts][C] each */
     ptrdiff_t outer, C, inner, parts, groups, chunks;
+    int relu;
 } batch_norm_context;
+
+/* y before the ReLU. Forward and backward must round it alike. */
+static inline real normalised(real x, real mean, real scale, real beta) { return (x - mean) * scale + beta; }
+
+/* dy in front of the ReLU. NaN lets it pass, as in relu.c. */
+static inline real through_relu(real dy, real y) { return y <= 0 ? 0 : dy; }
 
 /* ---- sums over each channel ----
  *
+ * Two numbers are summed per value: d and d*d with d = x - mean, where `mean` is the shift (forward); or dy and dy*d
+ * (backward).
+ *
  * A chunk is one of `parts` ranges of outer times one of `groups` ranges of channels. Each part has its own sums, which
  * are added in order at the end. */
+
+enum { SUM_X, SUM_DY, SUM_DY_RELU };
 
 static void cut(batch_norm_context *c)
 {
@@ -44,61 +61,111 @@ static void cut(batch_norm_context *c)
     c->chunks = c->parts * c->groups;
 }
 
-/* The two numbers summed per value: d and d*d with d = x - shift (forward); or dy and dy*(x - shift) (backward). */
-static inline void sum_line(const real *restrict x, const real *restrict dy, real shift, double *first, double *second,
-                            ptrdiff_t n)
+/* A line of n values of channel c, which begins at `at`. `kind` is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) void sum_line(const int kind, const batch_norm_context *k, ptrdiff_t c,
+                                                           ptrdiff_t at, ptrdiff_t n, double *first, double *second)
 {
-    double a = 0, b = 0;
-    if (dy == NULL) {
+    enum { SOME = 512 };
+    real mean = k->mean[c], scale = kind == SUM_DY_RELU ? k->scale[c] : 0, beta = kind == SUM_DY_RELU ? k->beta[c] : 0;
+    for (ptrdiff_t end = at + n; at < end; at += SOME) {
+        const real *restrict x = k->x + at, *restrict dy = kind == SUM_X ? x : k->dy + at;
+        ptrdiff_t some = end - at < SOME ? end - at : SOME;
+        real a = 0, b = 0;
 #pragma omp simd reduction(+ : a, b)
-        for (ptrdiff_t i = 0; i < n; i++) {
-            double d = x[i] - shift;
-            a += d;
-            b += d * d;
+        for (ptrdiff_t i = 0; i < some; i++) {
+            real d = x[i] - mean, value = kind == SUM_X ? d : dy[i];
+            if (kind == SUM_DY_RELU) {
+                value = through_relu(value, normalised(x[i], mean, scale, beta));
+            }
+            a += value;
+            b += value * d;
         }
-    } else {
-#pragma omp simd reduction(+ : a, b)
-        for (ptrdiff_t i = 0; i < n; i++) {
-            double d = x[i] - shift;
-            a += dy[i];
-            b += dy[i] * d;
-        }
+        *first += a;
+        *second += b;
     }
-    *first += a;
-    *second += b;
 }
 
-/* The same for one value each of C channels. */
-static inline void sum_channels(const real *restrict x, const real *restrict dy, const real *restrict shift,
-                                double *restrict first, double *restrict second, ptrdiff_t C)
+/* `rows` rows of one value each of C channels, which begin at `at`, are added to a and b. */
+static inline __attribute__((always_inline)) void sum_rows(const int kind, const int rows, const batch_norm_context *k,
+                                                           ptrdiff_t at, real *restrict a, real *restrict b)
 {
+    ptrdiff_t C = k->C;
+    const real *restrict x = k->x + at, *restrict dy = kind == SUM_X ? x : k->dy + at;
+    const real *restrict mean = k->mean, *restrict scale = k->scale, *restrict beta = k->beta;
     for (ptrdiff_t c = 0; c < C; c++) {
-        double d = x[c] - shift[c];
-        double value = dy == NULL ? d : dy[c];
-        first[c] += value;
-        second[c] += value * d;
+        real first = 0, second = 0;
+        for (int r = 0; r < rows; r++) {
+            real d = x[r * C + c] - mean[c], value = kind == SUM_X ? d : dy[r * C + c];
+            if (kind == SUM_DY_RELU) {
+                value = through_relu(value, normalised(x[r * C + c], mean[c], scale[c], beta[c]));
+            }
+            first += value;
+            second += value * d;
+        }
+        a[c] += first;
+        b[c] += second;
+    }
+}
+
+/* Rows begin..end-1, four at a time: a and b are then read and written once for four rows. */
+static inline __attribute__((always_inline)) void sum_block(const int kind, const batch_norm_context *k,
+                                                            ptrdiff_t begin, ptrdiff_t end, real *a, real *b)
+{
+    for (; begin + 4 <= end; begin += 4) {
+        sum_rows(kind, 4, k, begin * k->C, a, b);
+    }
+    for (; begin < end; begin++) {
+        sum_rows(kind, 1, k, begin * k->C, a, b);
+    }
+}
+
+static void sum_channels(const int kind, const batch_norm_context *k, ptrdiff_t begin, ptrdiff_t end, double *first,
+                         double *second)
+{
+    enum { SOME = 64 };
+    ptrdiff_t C = k->C;
+    real *a = scratch((size_t)(2 * C) * sizeof *a), *b = a + C;
+    if (a == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    for (; begin < end; begin += SOME) {
+        ptrdiff_t block_end = end - begin < SOME ? end : begin + SOME;
+        memset(a, 0, (size_t)(2 * C) * sizeof *a);
+        switch (kind) {
+        case SUM_X: sum_block(SUM_X, k, begin, block_end, a, b); break;
+        case SUM_DY: sum_block(SUM_DY, k, begin, block_end, a, b); break;
+        default: sum_block(SUM_DY_RELU, k, begin, block_end, a, b);
+        }
+        for (ptrdiff_t c = 0; c < C; c++) {
+            first[c] += a[c];
+            second[c] += b[c];
+        }
     }
 }
 
 static void sums_chunk(void *context, ptrdiff_t chunk)
 {
     const batch_norm_context *k = context;
-    ptrdiff_t begin, end, c_begin, c_end, C = k->C, inner = k->inner;
-    double *first = k->first + chunk / k->groups * C, *second = k->second + chunk / k->groups * C;
-    chunk_bounds(k->outer, k->parts, chunk / k->groups, &begin, &end);
+    ptrdiff_t begin, end, c_begin, c_end, C = k->C, part = chunk / k->groups;
+    const int kind = k->dy == NULL ? SUM_X : k->relu ? SUM_DY_RELU : SUM_DY;
+    double *first = k->first + part * C, *second = k->second + part * C;
+    chunk_bounds(k->outer, k->parts, part, &begin, &end);
     chunk_bounds(C, k->groups, chunk % k->groups, &c_begin, &c_end);
     for (ptrdiff_t c = c_begin; c < c_end; c++) {
         first[c] = second[c] = 0;
     }
+    if (k->inner == 1) {
+        sum_channels(kind, k, begin, end, first, second);
+        return;
+    }
     for (ptrdiff_t n = begin; n < end; n++) {
-        if (inner == 1 && k->dy == NULL) {
-            sum_channels(k->x + n * C, NULL, k->mean, first, second, C);
-        } else if (inner == 1) {
-            sum_channels(k->x + n * C, k->dy + n * C, k->mean, first, second, C);
-        } else {
-            for (ptrdiff_t c = c_begin; c < c_end; c++) {
-                ptrdiff_t at = (n * C + c) * inner;
-                sum_line(k->x + at, k->dy != NULL ? k->dy + at : NULL, k->mean[c], first + c, second + c, inner);
+        for (ptrdiff_t c = c_begin; c < c_end; c++) {
+            ptrdiff_t at = (n * C + c) * k->inner;
+            switch (kind) {
+            case SUM_X: sum_line(SUM_X, k, c, at, k->inner, first + c, second + c); break;
+            case SUM_DY: sum_line(SUM_DY, k, c, at, k->inner, first + c, second + c); break;
+            default: sum_line(SUM_DY_RELU, k, c, at, k->inner, first + c, second + c);
             }
         }
     }
@@ -126,25 +193,33 @@ static int sum_over_channels(batch_norm_context *k)
 
 /* ---- the pass that writes: out = (x - mean) * factor + dy * scale + shift, with what is NULL left out ---- */
 
-static inline void write_values(const batch_norm_context *k, ptrdiff_t at, ptrdiff_t c, ptrdiff_t c_step, ptrdiff_t n)
+/* n values from `at` on, the first of channel c, each next one c_step channels further: 0 or 1. */
+static inline __attribute__((always_inline)) void write_values(const batch_norm_context *k, ptrdiff_t at, ptrdiff_t c,
+                                                               const ptrdiff_t c_step, ptrdiff_t n, const int relu)
 {
     const real *restrict x = k->x + at, *restrict mean = k->mean + c, *restrict scale = k->scale + c;
-    const real *restrict shift = k->shift + c;
     real *restrict out = k->out + at;
     if (k->dy == NULL) {
+        const real *restrict shift = k->shift + c;
         for (ptrdiff_t i = 0; i < n; i++) {
-            out[i] = (x[i] - mean[i * c_step]) * scale[i * c_step] + shift[i * c_step];
+            real y = normalised(x[i], mean[i * c_step], scale[i * c_step], shift[i * c_step]);
+            out[i] = relu && y <= 0 ? 0 : y;
         }
-    } else if (k->factor == NULL) {
-        const real *restrict dy = k->dy + at;
+        return;
+    }
+    const real *restrict dy = k->dy + at, *restrict beta = k->beta + c;
+    if (k->factor == NULL) {
         for (ptrdiff_t i = 0; i < n; i++) {
-            out[i] = dy[i] * scale[i * c_step];
+            real y = normalised(x[i], mean[i * c_step], scale[i * c_step], beta[i * c_step]);
+            out[i] = (relu ? through_relu(dy[i], y) : dy[i]) * scale[i * c_step];
         }
-    } else {
-        const real *restrict dy = k->dy + at, *restrict factor = k->factor + c;
-        for (ptrdiff_t i = 0; i < n; i++) {
-            out[i] = (x[i] - mean[i * c_step]) * factor[i * c_step] + dy[i] * scale[i * c_step] + shift[i * c_step];
-        }
+        return;
+    }
+    const real *restrict shift = k->shift + c, *restrict factor = k->factor + c;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        real y = normalised(x[i], mean[i * c_step], scale[i * c_step], beta[i * c_step]);
+        real value = (relu ? through_relu(dy[i], y) : dy[i]) * scale[i * c_step];
+        out[i] = (x[i] - mean[i * c_step]) * factor[i * c_step] + value + shift[i * c_step];
     }
 }
 
@@ -155,10 +230,14 @@ static void write_chunk(void *context, ptrdiff_t chunk)
     ptrdiff_t begin, end;
     chunk_bounds(k->inner == 1 ? k->outer : k->outer * k->C, k->chunks, chunk, &begin, &end);
     for (ptrdiff_t line = begin; line < end; line++) {
-        if (k->inner == 1) {
-            write_values(k, line * k->C, 0, 1, k->C);
+        if (k->inner == 1 && !k->relu) {
+            write_values(k, line * k->C, 0, 1, k->C, 0);
+        } else if (k->inner == 1) {
+            write_values(k, line * k->C, 0, 1, k->C, 1);
+        } else if (!k->relu) {
+            write_values(k, line * k->inner, line % k->C, 0, k->inner, 0);
         } else {
-            write_values(k, line * k->inner, line % k->C, 0, k->inner);
+            write_values(k, line * k->inner, line % k->C, 0, k->inner, 1);
         }
     }
 }
@@ -172,13 +251,27 @@ static void write_out(batch_norm_context *k)
 
 /* ---- forward ---- */
 
+/* About the mean of a channel: that of a few values spread over the batch. x: the channel's values, `inner` neighbours
+ * `outer` times, `step` apart. */
+static real shift_of(const real *x, ptrdiff_t outer, ptrdiff_t step, ptrdiff_t inner)
+{
+    enum { MOST = 16 };
+    ptrdiff_t count = outer < MOST ? outer : MOST;
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        sum += x[outer * i / count * step + inner / 2];
+    }
+    real shift = (real)(sum / (double)count);
+    return isfinite(shift) ? shift : 0;
+}
+
 /* Batch statistics: mean[c] and the biased variance[c]. 0 if there is no memory. */
 static int statistics(const real *x, real *mean, real *variance, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner)
 {
     batch_norm_context k = {.x = x, .mean = mean, .outer = outer, .C = C, .inner = inner};
     double M = (double)(outer * inner);
     for (ptrdiff_t c = 0; c < C; c++) {
-        mean[c] = isfinite(x[c * inner]) ? x[c * inner] : 0; /* the shift */
+        mean[c] = shift_of(x + c * inner, outer, C * inner, inner);
     }
     if (!sum_over_channels(&k)) {
         return 0;
@@ -196,7 +289,8 @@ static int statistics(const real *x, real *mean, real *variance, ptrdiff_t outer
 /* In training mean and variance (C) are outputs, the batch's own; else they are inputs, the running ones. invstd is
  * 1 / sqrt(variance + eps), for backward. */
 void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance,
-                            real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps)
+                            real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps,
+                            int relu)
 {
     real *scale = memory_get((size_t)(2 * C) * sizeof *scale);
     if (scale == NULL || (training && !statistics(x, mean, variance, outer, C, inner))) {
@@ -210,7 +304,7 @@ void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, 
         scale[c] = gamma != NULL ? gamma[c] * invstd[c] : invstd[c];
         shift[c] = beta != NULL ? beta[c] : 0;
     }
-    batch_norm_context k = {.x = x, .mean = mean, .scale = scale, .shift = shift, .out = y};
+    batch_norm_context k = {.x = x, .mean = mean, .scale = scale, .shift = shift, .out = y, .relu = relu};
     k.outer = outer;
     k.C = C;
     k.inner = inner;
@@ -232,22 +326,31 @@ void FN(batch_norm_track)(const real *mean, const real *variance, real *running_
 
 /* ---- backward ---- */
 
-/* dx, and dgamma with dbeta, may be NULL where they are not wanted. */
-void FN(batch_norm_backward)(const real *dy, const real *x, const real *gamma, const real *mean, const real *invstd,
-                             real *dx, real *dgamma, real *dbeta, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner,
-                             int training)
+/* dx, and dgamma with dbeta, may be NULL where they are not wanted. beta is read only with relu. */
+void FN(batch_norm_backward)(const real *dy, const real *x, const real *gamma, const real *beta, const real *mean,
+                             const real *invstd, real *dx, real *dgamma, real *dbeta, ptrdiff_t outer, ptrdiff_t C,
+                             ptrdiff_t inner, int training, int relu)
 {
     batch_norm_context k = {.x = x, .dy = dy, .mean = mean, .out = dx, .outer = outer, .C = C, .inner = inner};
     double M = (double)(outer * inner);
-    real *scale = memory_get((size_t)(3 * C) * sizeof *scale);
-    if (scale == NULL || ((training || dgamma != NULL) && !sum_over_channels(&k))) {
+    real *scale = memory_get((size_t)(4 * C) * sizeof *scale);
+    if (scale == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    real *shift = scale + C, *factor = shift + C, *beta_or_zero = factor + C;
+    for (ptrdiff_t c = 0; c < C; c++) {
+        scale[c] = gamma != NULL ? gamma[c] * invstd[c] : invstd[c];
+        beta_or_zero[c] = beta != NULL ? beta[c] : 0;
+    }
+    k.scale = scale;
+    k.beta = beta_or_zero;
+    k.relu = relu;
+    if ((training || dgamma != NULL) && !sum_over_channels(&k)) {
         memory_put(scale);
         return;
     }
-    real *shift = scale + C, *factor = shift + C;
     for (ptrdiff_t c = 0; c < C; c++) {
-        scale[c] = gamma != NULL ? gamma[c] * invstd[c] : invstd[c];
         if (training) {
             shift[c] = (real)(-scale[c] * k.first[c] / M);
             factor[c] = (real)(-scale[c] * invstd[c] * invstd[c] * k.second[c] / M);
@@ -258,7 +361,6 @@ void FN(batch_norm_backward)(const real *dy, const real *x, const real *gamma, c
         }
     }
     if (dx != NULL) {
-        k.scale = scale;
         k.shift = shift;
         k.factor = training ? factor : NULL;
         write_out(&k);

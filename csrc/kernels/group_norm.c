@@ -7,7 +7,8 @@
  *   x, y, dx, dy (N, G, K, S)    gamma, beta, dgamma, dbeta (G, K)    mean, invstd (N, G)
  *
  * G groups of K channels of S values each; mean and var are over the K*S values of one (n, g), which lie contiguous.
- * layer_norm is the case of one group with S = 1. gamma or beta NULL stand for ones and zeros. Sums as in batch_norm.
+ * layer_norm is the case of one group with S = 1. gamma or beta NULL stand for ones and zeros. Sums are kept in
+ * double, and shifted by the first value, so that a small variance on a large mean is not lost.
  */
 #include <math.h>
 #include <string.h>

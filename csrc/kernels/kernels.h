@@ -40,13 +40,14 @@
     K(kl_div_backward, PAIR_SLOPE)                                                                                     \
     K(kl_div_backward_target, PAIR_SLOPE)                                                                              \
     K(outside_unit, (const real *x, ptrdiff_t *outside, ptrdiff_t n))                                                  \
-    K(batch_norm_forward, (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance,    \
-                           real *invstd, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps))     \
+    K(batch_norm_forward,                                                                                              \
+      (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance, real *invstd,          \
+       ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps, int relu))                             \
     K(batch_norm_track, (const real *mean, const real *variance, real *running_mean, real *running_var, ptrdiff_t C,   \
                          ptrdiff_t M, double momentum))                                                                \
     K(batch_norm_backward,                                                                                             \
-      (const real *dy, const real *x, const real *gamma, const real *mean, const real *invstd, real *dx, real *dgamma, \
-       real *dbeta, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training))                                      \
+      (const real *dy, const real *x, const real *gamma, const real *beta, const real *mean, const real *invstd,       \
+       real *dx, real *dgamma, real *dbeta, ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, int relu))    \
     K(target_weight, (const int64_t *target, const real *w, double *sum, ptrdiff_t *first_bad, ptrdiff_t n,            \
                       ptrdiff_t C, int64_t ignore_index))                                                              \
     K(cross_entropy_forward,                                                                                           \
