@@ -217,6 +217,7 @@ def conv2d_backward(r):
         "weight": real(r, 6, 2, 3, 2),
         **GEOMETRY,
         "also_wants": Numbers(True, True, True),
+        "rectified": False,
     }
 
 

@@ -275,7 +275,7 @@ def test_memory_layouts(every_isa):
     geometry = (1, 1, 1, 1, 1, 1, 1, 1, 1, 0)
     for index in range(3):
         check_memory_variants(
-            lambda *a: _cnn.conv2d_backward(*a, *geometry, True, True, True),
+            lambda *a: _cnn.conv2d_backward(*a, *geometry, True, True, True, False),
             *(dy, x, w),
             index=index,
         )

@@ -1,4 +1,4 @@
-"""Convolutions that wait for the ReLU behind them: nobody can tell, except by the clock."""
+"""Results and gradients that wait for the ReLU beside them: nobody can tell, except by the clock."""
 
 import gc
 import weakref
@@ -157,3 +157,105 @@ def test_hooks_see_the_result_before_the_relu():
     x = images(1, 3, 8, 8)
     net(x)
     assert np.array_equal(seen[0].detach().numpy(), net.conv(x).detach().numpy())
+
+
+# ---- gradients ----
+
+
+def shapes_of_convolutions():
+    """(channels in, out, kernel, stride, padding, groups, size): one for each way of the engine."""
+    return {
+        "Winograd": (16, 17, 3, 1, 1, 1, (9, 8)),
+        "few channels": (5, 6, 5, 1, 2, 1, (9, 18)),
+        "many channels": (32, 20, 5, 1, 0, 1, (7, 6)),
+        "stride": (8, 6, 3, 2, 1, 2, (9, 7)),
+        "depthwise": (8, 8, 3, 1, 1, 8, (6, 7)),
+        "1x1": (40, 33, 1, 1, 0, 1, (5, 5)),
+    }
+
+
+@pytest.mark.parametrize("order", ["C", "channels last"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("name", shapes_of_convolutions())
+def test_convolution_passes_its_gradient_through_a_relu(every_isa, name, kind, order):
+    c, oc, k, stride, padding, groups, size = shapes_of_convolutions()[name]
+    random = rng(3)
+    x = np.maximum(random.standard_normal((3, c, *size)), 0).astype(kind)
+    x[0, 0, 0, 0] = np.nan
+    if order != "C":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    w = random.standard_normal((oc, c // groups, k, k)).astype(kind)
+    geometry = (stride, stride, padding, padding, padding, padding, 1, 1, groups, 0)
+    y = cnn._cnn.conv2d_forward(x, w, None, *geometry, 0)
+    dy = random.standard_normal(y.shape).astype(kind)
+    plain, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, False)
+    got, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, True)
+    assert np.array_equal(got, np.where(x <= 0, 0, plain))
+
+
+BACKWARDS = {
+    "convolution": lambda net, y: net.second(y),
+    "pool": lambda net, y: F.max_pool2d(y, 2),
+    "overlapping pool": lambda net, y: F.max_pool2d(y, 3, 1, padding=1),
+    "two uses": lambda net, y: net.second(y).sum() + F.max_pool2d(y, 2).sum() + (y * y).sum(),
+    "pooled changed": lambda net, y: F.max_pool2d(y, 2).add_(1),
+    "pooled scaled": lambda net, y: (lambda p: p * p.sum())(F.max_pool2d(y, 2)),
+    "of a view": lambda net, y: F.max_pool2d(y.view(2, 20, 4, 16), 2),
+    "indices": lambda net, y: F.max_pool2d(y, 2, return_indices=True)[0],
+}
+
+
+@pytest.mark.parametrize("name", BACKWARDS)
+def test_gradients_are_those_that_a_hook_sees(every_isa, name):
+    """With a hook on the ReLU's output its gradient is computed as it is; without one it may never be."""
+    cnn.manual_seed(2)
+    seen = []
+    results = []
+    for hook in (False, True):
+
+        def f(net, x, hook=hook):
+            y = net.relu(net.conv(x))
+            if hook:
+                y.register_hook(lambda gradient: seen.append(gradient.numpy().copy()))
+            return (BACKWARDS[name](net, y) ** 2).sum()
+
+        cnn.manual_seed(2)
+        net, x = Net(f), images(2, 3, 8, 8).requires_grad_()
+        net(x).backward()
+        gradients = [x.grad, *(p.grad for p in net.parameters() if p.grad is not None)]
+        results.append([g.numpy() for g in gradients])
+    assert len(seen) == 1
+    for a, b in zip(*results, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_the_gradient_between_pool_and_relu_can_be_asked_for():
+    x = images(1, 2, 4, 4).requires_grad_()
+    y = F.relu(x)
+    z = F.max_pool2d(y, 2)
+    (asked,) = cnn.autograd.grad(z.sum(), y, retain_graph=True)
+    y.retain_grad()
+    z.sum().backward()
+    expected = np.zeros((1, 2, 4, 4), np.float32)
+    for c in range(2):
+        for i in range(2):
+            for j in range(2):
+                window = y.detach().numpy()[0, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+                h, w = np.unravel_index(window.argmax(), (2, 2))
+                expected[0, c, 2 * i + h, 2 * j + w] = 1
+    assert np.array_equal(asked.numpy(), expected)
+    assert np.array_equal(y.grad.numpy(), expected)
+    assert np.array_equal(x.grad.numpy(), np.where(x.detach().numpy() > 0, expected, 0))
+
+
+def test_node_hooks_get_arrays():
+    x = images(1, 20, 8, 8).requires_grad_()
+    second = nn.Conv2d(20, 5, 3)
+    y = F.relu(x)
+    z = second(y)
+    seen = []
+    z.grad_fn.register_hook(lambda grad_inputs, grad_outputs: seen.append(grad_inputs))
+    y.grad_fn.register_hook(lambda grad_inputs, grad_outputs: seen.append(grad_outputs))
+    z.sum().backward()
+    assert np.array_equal(seen[0][0].numpy(), seen[1][0].numpy())
+    assert seen[0][0].shape == (1, 20, 8, 8)

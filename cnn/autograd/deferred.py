@@ -7,11 +7,14 @@ ReLU are never stored.
 Nobody can tell the difference: everything is checked when it is called, and what still waits is computed before a
 tensor is changed in place, and at the latest when the outermost Module returns. Outside of a Module with children
 nothing waits at all.
+
+On the way back a gradient may wait as well, for the node that it goes to: see Gradient.
 """
 
 import threading
 import weakref
 
+from cnn import _cnn
 from cnn.tensor import Tensor
 
 
@@ -54,3 +57,32 @@ def wait(compute):
     tensor._pending = compute
     state.waiting.append(weakref.ref(tensor))
     return tensor
+
+
+class Gradient:
+    """A gradient on its way through the graph, not computed yet.
+
+    A node whose class names this one in `takes` receives it as it is and may have it in another form. Everyone else,
+    hooks and sums included, gets `array()`.
+    """
+
+    def array(self):
+        raise NotImplementedError
+
+
+class Unrectified(Gradient):
+    """A gradient for what a ReLU made, from a layer that can pass it through the ReLU at less than the ReLU's cost."""
+
+    def rectified(self, y):
+        """What `array()` becomes behind the ReLU whose output is y; None where this layer cannot tell."""
+        raise NotImplementedError
+
+
+class Rectified(Gradient):
+    """A gradient for what went into a ReLU: dy where its output y is above 0."""
+
+    def __init__(self, dy, y):
+        self.dy, self.y = dy, y
+
+    def array(self):
+        return _cnn.relu_backward(self.dy, self.y)

@@ -9,6 +9,7 @@ from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
+from .deferred import Gradient
 from .function import Node, edge_of
 from .grad_mode import no_grad
 
@@ -31,7 +32,10 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
     def send(edge, gradient):
         target, output = edge
         if not isinstance(gradient, np.ndarray):
-            gradient = np.asarray(gradient)  # NumPy turns 0-d results into scalars
+            if not isinstance(gradient, Gradient):
+                gradient = np.asarray(gradient)  # NumPy turns 0-d results into scalars
+            elif wanted or not takes(target, gradient):
+                gradient = gradient.array()
         if isinstance(target, Node):
             slots = waiting.get(target)
             if slots is None:
@@ -63,7 +67,7 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
         if not keep_graph:
             node.free()
         if node._hooks:
-            results = run_node_hooks(node, results, gradients)
+            results = run_node_hooks(node, tuple(map(as_array, results)), gradients)
         del gradients
         for edge, gradient in zip(node.edges, results, strict=False):
             if edge is not None and gradient is not None:
@@ -83,9 +87,21 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
     return captured
 
 
+def takes(target, gradient):
+    """True if a Gradient may go to `target` as it is: the node wants it so, and nobody looks at what goes in."""
+    return (
+        isinstance(target, Node) and isinstance(gradient, target.takes) and not (target._hooks or target._output_hooks)
+    )
+
+
+def as_array(gradient):
+    return gradient.array() if isinstance(gradient, Gradient) else gradient
+
+
 def add_to_slot(slots, index, gradient):
     """slots[index] += gradient, in the same memory where nobody else holds it."""
-    held = slots[index]
+    held = as_array(slots[index])
+    gradient = as_array(gradient)
     slots[index] = None
     if getrefcount(held) == 2 and held.base is None and held.flags.writeable:
         slots[index] = _cnn.add_(held, gradient)

@@ -23,6 +23,7 @@ class Node:
 
     edges = ()
     outputs = 1
+    takes = ()  # the kind of deferred.Gradient that run_backward understands
     saved = ()
     _versions = ()
     _metadata = None

@@ -5,6 +5,7 @@ import math
 
 from cnn import _cnn
 from cnn.autograd import deferred
+from cnn.autograd.deferred import Unrectified
 from cnn.autograd.function import Operation
 from cnn.autograd.grad_mode import mode
 from cnn.backends import conv as settings
@@ -14,6 +15,7 @@ from . import init
 from .module import Module
 from .pad import pad
 from .parameter import Parameter
+from .relu import Relu
 from .sizes import pair, whole
 
 
@@ -45,7 +47,27 @@ class Convolution(Operation):
     def backward(ctx, dy):
         x, w = ctx.saved
         want_dx, want_dw, want_db, _ = ctx.needs
-        return *_cnn.conv2d_backward(dy, x, w, *ctx.geometry, settings.code, want_dx, want_dw, want_db), None
+        how = (*ctx.geometry, settings.code)
+        if want_dx and type(ctx.edges[0][0]) is Relu:
+            _, dw, db = _cnn.conv2d_backward(dy, x, w, *how, False, want_dw, want_db, False)
+            return InputGradient(dy, x, w, how), dw, db, None
+        return *_cnn.conv2d_backward(dy, x, w, *how, want_dx, want_dw, want_db, False), None
+
+
+class InputGradient(Unrectified):
+    """Where x came out of a ReLU, the kernel can pass the gradient through the ReLU while it is in the cache."""
+
+    def __init__(self, dy, x, w, how):
+        self.dy, self.x, self.w, self.how = dy, x, w, how
+
+    def _compute(self, rectified):
+        return _cnn.conv2d_backward(self.dy, self.x, self.w, *self.how, True, False, False, rectified)[0]
+
+    def array(self):
+        return self._compute(False)
+
+    def rectified(self, y):
+        return self._compute(True) if y is self.x else None
 
 
 def same_padding(kernel, stride, dilation):

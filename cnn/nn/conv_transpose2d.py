@@ -28,7 +28,7 @@ class ConvTranspose(Operation):
         if want_dx:
             dx = _cnn.conv2d_forward(dy, w, None, *ctx.geometry, settings.code, 0)
         if want_dw:
-            _, dw, _ = _cnn.conv2d_backward(x, dy, w, *ctx.geometry, settings.code, False, True, False)
+            _, dw, _ = _cnn.conv2d_backward(x, dy, w, *ctx.geometry, settings.code, False, True, False, False)
         return dx, dw, None, None, None
 
     def name(self):

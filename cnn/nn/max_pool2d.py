@@ -5,13 +5,33 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
 import numpy as np
 
 from cnn import _cnn
+from cnn.autograd.deferred import Unrectified
 from cnn.autograd.function import Operation
 
 from .module import Module
 from .sizes import lies_channels_last, pair
 
 
+class PooledGradient(Unrectified):
+    """dy, before it goes back to where each maximum was. A maximum that no ReLU let through is 0, so passing a ReLU can
+    come first, where there is less of it."""
+
+    def __init__(self, dy, pool):
+        self.dy, self.argmax, self.sizes, self.pooled = dy, pool.saved[0], (*pool.input, *pool.window), pool.pooled
+
+    def array(self):
+        return _cnn.max_pool2d_backward(self.dy, self.argmax, *self.sizes)
+
+    def rectified(self, y):
+        pooled, box, version = self.pooled
+        if box[0] != version:
+            return None
+        return _cnn.max_pool2d_backward(_cnn.relu_backward(self.dy, pooled), self.argmax, *self.sizes)
+
+
 class MaxPool2DWithIndices(Operation):
+    pooled = None
+
     @staticmethod
     def forward(ctx, x, window, ceil_mode, return_indices):
         keep = return_indices or ctx.needs[0]
@@ -22,10 +42,18 @@ class MaxPool2DWithIndices(Operation):
             ctx.input = (x.shape[-2], x.shape[-1], lies_channels_last(x))
         return (y, argmax.astype(np.int64)) if return_indices else y
 
+    def record(self, args, outs):
+        super().record(args, outs)
+        box = outs[0]._version_box()
+        self.pooled = outs[0]._a, box, box[0]
+
+    def free(self):
+        super().free()
+        self.pooled = None
+
     @staticmethod
     def backward(ctx, dy, *_):
-        (argmax,) = ctx.saved
-        return _cnn.max_pool2d_backward(dy, argmax, *ctx.input, *ctx.window), None, None, None
+        return PooledGradient(dy, ctx), None, None, None
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from cnn import _cnn
+from cnn.autograd.deferred import Rectified, Unrectified
 from cnn.autograd.function import Operation
 from cnn.autograd.grad_mode import mode
 from cnn.ops._register import both
@@ -13,6 +14,8 @@ from .sizes import lies_channels_last
 
 
 class Relu(Operation):
+    takes = Unrectified
+
     @classmethod
     def apply(cls, x):
         pending = x.__dict__.get("_pending")
@@ -50,7 +53,12 @@ class Relu(Operation):
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved
-        return _cnn.relu_backward(dy, y)
+        if isinstance(dy, Unrectified):
+            dx = dy.rectified(y)
+            if dx is not None:
+                return dx
+            dy = dy.array()
+        return Rectified(dy, y)
 
 
 @both

@@ -246,13 +246,16 @@ static int check_dy(PyArrayObject *dy, conv2d_shape *s)
 
 static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
 
+/* rectified: x came out of a ReLU, and dx shall be the gradient of what went into it. */
 PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *dy = NULL, *x = NULL, *w = NULL, *dx = NULL, *dw = NULL, *db = NULL;
     PyObject *result = NULL;
     geometry g;
     conv2d_shape s;
-    if (check_nargs("conv2d_backward", nargs, 6 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0) {
+    ptrdiff_t rectified;
+    if (check_nargs("conv2d_backward", nargs, 7 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+        parse_size(args[6 + GEOMETRY], "conv2d_backward", "rectified", 0, 1, &rectified) < 0) {
         return NULL;
     }
     int want_dx = PyObject_IsTrue(args[3 + GEOMETRY]), want_dw = PyObject_IsTrue(args[4 + GEOMETRY]),
@@ -273,7 +276,8 @@ PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     const struct kernels *kernels = kernels_of(x);
     PyThreadState *state = kernel_enter(work_of(&s));
     if (want_dx) {
-        kernels->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), PyArray_DATA(dx));
+        kernels->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), rectified ? PyArray_DATA(x) : NULL,
+                                       PyArray_DATA(dx));
     }
     if (want_dw) {
         kernels->conv2d_backward_weight(&s, PyArray_DATA(x), PyArray_DATA(dy), PyArray_DATA(dw), data_or_null(db));
@@ -342,7 +346,7 @@ PyObject *py_conv2d_backward_input(PyObject *Py_UNUSED(module), PyObject *const 
     }
     s.x = channels_last ? strides_channels_last(s.C, s.H, s.W) : strides_planes(s.C, s.H, s.W);
     PyThreadState *state = kernel_enter(work_of(&s));
-    kernels_of(dy)->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), PyArray_DATA(dx));
+    kernels_of(dy)->conv2d_backward_input(&s, PyArray_DATA(dy), PyArray_DATA(w), NULL, PyArray_DATA(dx));
     if (kernel_leave(state) < 0) {
         goto fail;
     }

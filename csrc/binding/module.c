@@ -47,7 +47,8 @@ PyObject *ShapeError, *DTypeError;
     F(conv2d_forward, "(x, w, b or None, geometry: ten numbers, relu) -> y, with relu max(y, 0)")                      \
     F(conv2d_backward_input, "(dy, w, H, W, geometry) -> dx")                                                          \
     F(conv2d_explain, "(x, w, geometry) -> how forward, dx and dw are computed, in words")                             \
-    F(conv2d_backward, "(dy, x, w, geometry, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")       \
+    F(conv2d_backward,                                                                                                 \
+      "(dy, x, w, geometry, want_dx, want_dw, want_db, rectified) -> (dx, dw, db), None where not wanted")             \
     F(max_pool2d_forward, "(x, KH, KW, SH, SW, PH, PW, DH, DW, ceil_mode, keep) -> (y, argmax or None)")               \
     F(max_pool2d_backward, "(dy, argmax, H, W, channels_last, KH, KW, SH, SW, PH, PW, DH, DW) -> dx")                  \
     F(avg_pool2d_forward, "(x, KH, KW, SH, SW, PH, PW, ceil_mode, count_include_pad, divisor_override) -> y")          \

@@ -52,14 +52,23 @@ void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, con
     }
 }
 
-void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx)
+/* rectified: NULL, or the layer's input, which came out of a ReLU: then dx is the gradient of what went into the ReLU,
+ * 0 where the input is not above 0. Where a way does not do that while dx is in the cache, it is done in the end. */
+void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx)
 {
     if (use_plain(s, CONV2D_BACKWARD_INPUT)) {
         FN(conv2d_plain_backward_input)(s, dy, w, dx);
     } else if (use_winograd(s, CONV2D_BACKWARD_INPUT)) {
-        FN(winograd_backward_input)(s, dy, w, dx, is_precise(s));
+        FN(winograd_backward_input)(s, dy, w, rectified, dx, is_precise(s));
+        return;
+    } else if (FN(direct_way_of)(s, CONV2D_BACKWARD_INPUT) == DIRECT_PLANES && s->SH == 1 && s->SW == 1) {
+        FN(direct_backward_input)(s, dy, w, rectified, dx);
+        return;
     } else {
-        FN(direct_backward_input)(s, dy, w, dx);
+        FN(direct_backward_input)(s, dy, w, NULL, dx);
+    }
+    if (rectified != NULL) {
+        FN(relu_backward)(dx, rectified, dx, s->N * s->C * s->H * s->W);
     }
 }
 

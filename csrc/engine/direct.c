@@ -210,13 +210,14 @@ static void fill_zeros(const correlation *c, real *out)
     }
 }
 
-void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx)
+void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx)
 {
     enum direct_way way = FN(direct_way_of)(s, CONV2D_BACKWARD_INPUT);
     for (ptrdiff_t first_h = 0; first_h < at_most(s->SH, s->H); first_h++) {
         for (ptrdiff_t first_w = 0; first_w < at_most(s->SW, s->W); first_w++) {
             correlation c = backward_correlation(s, first_h, first_w);
             real *out = dx + first_h * s->x.h + first_w * s->x.w;
+            c.rectified = rectified;
             if (c.h.taps == 0 || c.w.taps == 0) {
                 fill_zeros(&c, out);
             } else {

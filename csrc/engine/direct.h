@@ -31,6 +31,7 @@ typedef struct {
     ptrdiff_t w_group, w_oc, w_ic, w_kh, w_kw; /* strides of the weights */
     ptrdiff_t w_ic_taps;                       /* weights of one input and one output channel: KH*KW */
     int relu;
+    const real *rectified; /* see rectify_rows; or NULL. direct_planes.c looks at it, and no other way */
 } correlation;
 
 #ifdef CNN_VARIANT
@@ -57,6 +58,18 @@ static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) 
 static inline double correlation_work(const correlation *c)
 {
     return (double)c->N * c->G * c->IC * c->OC * c->h.out * c->w.out * c->h.taps * c->w.taps;
+}
+
+/* A ReLU's gradient, on `rows` rows of C channels of dx that were just written: dx becomes 0 where y, what came out of
+ * the ReLU, is not above 0. As in relu.c, the gradient of a NaN passes. */
+static inline void rectify_rows(strides4 stride, ptrdiff_t C, ptrdiff_t rows, const real *y, real *dx)
+{
+    ptrdiff_t runs = stride.c == 1 ? 1 : C, length = rows * stride.h; /* rows lie one behind the other */
+    for (ptrdiff_t run = 0; run < runs; run++, y += stride.c, dx += stride.c) {
+        for (ptrdiff_t i = 0; i < length; i++) {
+            dx[i] = y[i] <= 0 ? 0 : dx[i];
+        }
+    }
 }
 
 /* Memory that will be read soon, asked for a few cache lines at a time between other work: the processor's own
@@ -118,7 +131,7 @@ enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass);
 void FN(direct_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size);
 
 void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y);
-void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx);
+void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx);
 void FN(direct_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db);
 
 /* ---- moving images (direct_pack.c) ------------------------------------------------------------------------------- */

@@ -191,6 +191,9 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
                 copy_out(c, results, result_channel, p.flat ? p.pitch : result_row, at_most(size, c->OC - first), rows,
                          out);
             }
+            if (c->rectified != NULL) {
+                rectify_rows(c->out, at_most(size, c->OC - first), rows, c->rectified + (out - x->out), out);
+            }
         }
     }
 }

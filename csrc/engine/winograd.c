@@ -66,8 +66,8 @@ typedef struct {
     image in, out;    /* for the weights `out` is read as well: it is dy */
     const real *x;
     real *y;
-    const real *dy;
-    ptrdiff_t N, PH, PW; /* PH, PW: zeros above and to the left of `in` */
+    const real *dy, *rectified; /* rectified: dx is 0 where this, which lies like it, is not above 0; or NULL */
+    ptrdiff_t N, PH, PW;        /* PH, PW: zeros above and to the left of `in` */
     int relu;
     ptrdiff_t tile_rows, tile_cols; /* of one image */
     ptrdiff_t strips;               /* of the batch */
@@ -439,6 +439,9 @@ static void output_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid su
             some_tiles_to_pixels(p, sums, tile + whole, rest, space, row, f->c);
             copy_out(f, space, row, rows, f->W - whole * m, y + whole * m * f->stride.w);
         }
+        if (p->rectified != NULL) {
+            rectify_rows(f->stride, f->C, rows, p->rectified + (y - p->y), y);
+        }
     }
 }
 
@@ -740,12 +743,14 @@ void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, c
 }
 
 /* dx[i] = sum over k of w[k] dy[i + P - k]: with k read backwards, a correlation with 2-P zeros before dy. */
-void FN(winograd_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx, int precise)
+void FN(winograd_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx,
+                                 int precise)
 {
     pass p = pass_of(s->N, image_of(s->OC, s->OH, s->OW, s->y), image_of(s->C, s->H, s->W, s->x), 2 - s->PH, 2 - s->PW,
                      precise);
     p.x = dy;
     p.y = dx;
+    p.rectified = rectified;
     p.w = w;
     p.w_n = 9;
     p.w_k = s->C * 9;

@@ -21,7 +21,8 @@ int FN(winograd_can)(const conv2d_shape *s);
 int FN(winograd_suits)(const conv2d_shape *s, enum conv2d_pass pass, int precise);
 
 void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y, int precise);
-void FN(winograd_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx, int precise);
+void FN(winograd_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx,
+                                 int precise);
 void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db,
                                   int precise);
 

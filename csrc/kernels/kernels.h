@@ -67,7 +67,7 @@
     K(log_softmax_forward, (const real *x, real *y, ptrdiff_t outer, ptrdiff_t D, ptrdiff_t inner))                    \
     K(log_softmax_backward, (const real *dy, const real *y, real *dx, ptrdiff_t outer, ptrdiff_t D, ptrdiff_t inner))  \
     K(conv2d_forward, (const conv2d_shape *s, const real *x, const real *w, const real *b, real *y))                   \
-    K(conv2d_backward_input, (const conv2d_shape *s, const real *dy, const real *w, real *dx))                         \
+    K(conv2d_backward_input, (const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx))  \
     K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
     K(conv2d_output_order, (const conv2d_shape *s, int *channels_last))                                                \
     K(conv2d_explain, (const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size))                         \
