@@ -160,13 +160,13 @@ void FN(plane_tile_run)(const plane_tile *t, ptrdiff_t channels)
 /* ---- dot_tile: s_mk is the sum of channel m and tap k ------------------------------------------------------------ */
 
 #define CHANNEL(m) const real *dy##m = t->dy[m];
-#define LOAD(m) vec d##m = v_load(dy##m + i);
+#define LOAD(m) vec d##m = v_load(dy##m + j);
 #define EACH_VECTOR                         \
     for (ptrdiff_t r = 0; r < t->runs; r++) \
-        for (ptrdiff_t i = t->run[r], end = i + t->length * t->step; i != end; i += t->step)
+        for (ptrdiff_t i = t->run[r].x, j = t->run[r].dy, n = t->length; n > 0; n--, i += t->x_step, j += t->dy_step)
 #define ZERO(m, k) vec s##m##_##k = v_zero();
 #define STEP(m, k) s##m##_##k = v_fma(d##m, x, s##m##_##k);
-#define ADD(m, k, taps) v_store(t->sums + (m * taps + k) * VLEN, v_load(t->sums + (m * taps + k) * VLEN) + s##m##_##k);
+#define ADD(m, k, taps) v_store(sums + (m * taps + k) * VLEN, v_load(sums + (m * taps + k) * VLEN) + s##m##_##k);
 
 #if MANY_REGISTERS
 
@@ -185,7 +185,8 @@ static void dot_tile_6x4(const dot_tile *t)
 #define STORE(k) COLUMN(STORE_ONE, k)
     ROWS6(CHANNEL)
     ROWS4(DECLARE)
-    EACH_VECTOR{ROWS6(LOAD) ROWS4(STEPS)} ROWS4(STORE)
+    EACH_VECTOR{ROWS6(LOAD) ROWS4(STEPS)} real *sums = t->sums;
+    ROWS4(STORE)
 #undef COLUMN
 #undef STORE_ONE
 }
@@ -196,7 +197,8 @@ static void dot_tile_4x5(const dot_tile *t)
 #define STORE_ONE(m, k) ADD(m, k, 5)
     ROWS4(CHANNEL)
     ROWS5(DECLARE)
-    EACH_VECTOR{ROWS4(LOAD) ROWS5(STEPS)} ROWS5(STORE)
+    EACH_VECTOR{ROWS4(LOAD) ROWS5(STEPS)} real *sums = t->sums;
+    ROWS5(STORE)
 #undef COLUMN
 #undef STORE_ONE
 }
@@ -227,7 +229,8 @@ static void dot_tile_2x6(const dot_tile *t)
 #define STORE(k) COLUMN(STORE_ONE, k)
     ROWS2(CHANNEL)
     ROWS6(DECLARE)
-    EACH_VECTOR{ROWS2(LOAD) ROWS6(STEPS)} ROWS6(STORE)
+    EACH_VECTOR{ROWS2(LOAD) ROWS6(STEPS)} real *sums = t->sums;
+    ROWS6(STORE)
 }
 
 void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels)

@@ -13,6 +13,7 @@
 #ifndef CNN_CONV_TILES_H
 #define CNN_CONV_TILES_H
 
+#include "../simd/quad.h"
 #include "../simd/simd.h"
 
 /* 32 vector registers (AVX-512, NEON) hold larger tiles than 16 (SSE, AVX2). */
@@ -85,15 +86,21 @@ static inline ptrdiff_t channel_block_size(channel_blocks b, ptrdiff_t i) { retu
 /* ---- vectors of both ----------------------------------------------------------------------------------------------
  */
 
-/* Over `runs` runs and i = run[r], run[r] + step, ... (`length` vectors each), for channel m and tap k:
+/* Over `runs` runs of `length` vectors each, for channel m and tap k:
  *
- *     sums[(m*taps + k)*VLEN ..] += sum of  dy[m][i ..] * x[k][i ..]      vectors: their lanes are added up later */
+ *     sums[(m*taps + k)*VLEN ..] += sum of  dy[m][j ..] * x[k][i ..]      vectors: their lanes are added up later
+ *
+ * i = run[r].x, run[r].x + x_step, ... and j = run[r].dy, run[r].dy + dy_step, ... */
 enum { DOT_TILE_CHANNELS = 6, DOT_TILE_TAPS = 6 };
 
 typedef struct {
+    ptrdiff_t x, dy;
+} dot_run;
+
+typedef struct {
     const real *dy[DOT_TILE_CHANNELS], *x[DOT_TILE_TAPS];
-    const ptrdiff_t *run;
-    ptrdiff_t runs, length, step;
+    const dot_run *run;
+    ptrdiff_t runs, length, x_step, dy_step;
     real *sums;
 } dot_tile;
 
@@ -126,6 +133,28 @@ static inline real lane_sum(const real *v)
         s[i % 4] += v[i];
     }
     return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+/* The same for each of n vectors that lie side by side: four vectors at a time, turned so that their sums are made in
+ * the lanes of one. */
+static inline void lane_sums(const real *v, ptrdiff_t n, real *to)
+{
+    ptrdiff_t k = 0;
+    for (; VLEN >= 4 && k + 4 <= n; k += 4, v += 4 * VLEN) {
+        real turned[16];
+        quad s[4];
+        for (int m = 0; m < 4; m++) {
+            s[m] = QUAD_AT(v + m * VLEN);
+            for (ptrdiff_t i = 4; i < VLEN; i += 4) {
+                s[m] += QUAD_AT(v + m * VLEN + i);
+            }
+        }
+        transpose_quads(s[0], s[1], s[2], s[3], turned, 4);
+        QUAD_AT(to + k) = (QUAD_AT(turned) + QUAD_AT(turned + 4)) + (QUAD_AT(turned + 8) + QUAD_AT(turned + 12));
+    }
+    for (; k < n; k++, v += VLEN) {
+        to[k] = lane_sum(v);
+    }
 }
 
 #endif

@@ -51,14 +51,15 @@ static void multiply_chunk(void *context_, ptrdiff_t chunk)
 {
     const context *x = context_;
     const correlation *c = x->c;
-    const ptrdiff_t start = 0, pixels = c->N * c->h.out * c->w.out, vectors = x->K / VLEN;
+    const ptrdiff_t pixels = c->N * c->h.out * c->w.out, vectors = x->K / VLEN;
+    const dot_run start = {0};
     _Alignas(VBYTES) real sums[DOT_TILE_CHANNELS * DOT_TILE_TAPS * VLEN];
     ptrdiff_t begin, end;
     chunk_bounds(x->blocks.count, x->chunks, chunk, &begin, &end);
     for (ptrdiff_t block = begin; block < end; block++) {
         ptrdiff_t first = dot_block_begin(x->blocks, block), size = dot_block_size(x->blocks, block);
         ptrdiff_t tile = dot_tile_taps(size);
-        dot_tile t = {.run = &start, .runs = 1, .length = vectors, .step = VLEN, .sums = sums};
+        dot_tile t = {.run = &start, .runs = 1, .length = vectors, .x_step = VLEN, .dy_step = VLEN, .sums = sums};
         for (ptrdiff_t m = 0; m < size; m++) {
             t.dy[m] = x->w + at_most(first + m, c->OC - 1) * x->K;
         }

@@ -6,6 +6,7 @@
  * whole vectors are written instead, from the front to the back: what one of them writes too much, the next one
  * overwrites, and behind the last there is room for it (PACK_SLACK).
  */
+#include "../simd/quad.h"
 #include "../simd/simd.h"
 #include "direct.h"
 
@@ -48,34 +49,6 @@ static void inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t *
     *end = at_least(at_most(size - first, count), *begin);
 }
 
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-typedef real quad_unaligned __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-#ifdef CNN_REAL_IS_DOUBLE
-typedef int64_t quad_index __attribute__((vector_size(4 * sizeof(real))));
-#else
-typedef int32_t quad_index __attribute__((vector_size(4 * sizeof(real))));
-#endif
-
-#ifdef __clang__
-#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else
-#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_index){i, j, k, l})
-#endif
-
-/* Four rows of four values, turned: to[j*to_step + i] = row i, value j. */
-static inline void transpose_4x4(const real *row0, const real *row1, const real *row2, const real *row3, real *to,
-                                 ptrdiff_t to_step)
-{
-    quad a = *(const quad_unaligned *)row0, b = *(const quad_unaligned *)row1;
-    quad c = *(const quad_unaligned *)row2, d = *(const quad_unaligned *)row3;
-    quad ac_low = SHUFFLE(a, c, 0, 4, 1, 5), ac_high = SHUFFLE(a, c, 2, 6, 3, 7);
-    quad bd_low = SHUFFLE(b, d, 0, 4, 1, 5), bd_high = SHUFFLE(b, d, 2, 6, 3, 7);
-    *(quad_unaligned *)to = SHUFFLE(ac_low, bd_low, 0, 4, 1, 5);
-    *(quad_unaligned *)(to + to_step) = SHUFFLE(ac_low, bd_low, 2, 6, 3, 7);
-    *(quad_unaligned *)(to + 2 * to_step) = SHUFFLE(ac_high, bd_high, 0, 4, 1, 5);
-    *(quad_unaligned *)(to + 3 * to_step) = SHUFFLE(ac_high, bd_high, 2, 6, 3, 7);
-}
-
 void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step)
 {
     ptrdiff_t last = rows - 1, j = 0;
@@ -83,8 +56,9 @@ void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrd
         for (ptrdiff_t i = 0; i < rows; i += 4) {
             ptrdiff_t i0 = at_least(at_most(i, rows - 4), 0); /* the last four again, where 4 does not divide rows */
             const real *row = from + i0 * from_step + j;
-            transpose_4x4(row, row + at_most(1, last) * from_step, row + at_most(2, last) * from_step,
-                          row + at_most(3, last) * from_step, to + j * to_step + i0, to_step);
+            transpose_quads(QUAD_AT(row), QUAD_AT(row + at_most(1, last) * from_step),
+                            QUAD_AT(row + at_most(2, last) * from_step), QUAD_AT(row + at_most(3, last) * from_step),
+                            to + j * to_step + i0, to_step);
         }
     }
     for (; j < cols; j++) {

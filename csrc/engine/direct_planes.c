@@ -236,16 +236,20 @@ void FN(correlate_planes)(const correlation *c, const real *in, const real *w, c
 
 /* dw[m][tap] = sum over pixels of dy[m][pixel] * x[pixel + offset of the tap]: tiles of a few channels times a few
  * taps run over all vectors of pixels. Their sums stay vectors over all images of a chunk and only then become
- * numbers: adding up the lanes for each image would cost as much as the products. dy is copied with the pitch of x and
- * zeros in the gaps, so that what lies in the gaps of x does not count. */
+ * numbers: adding up the lanes for each image would cost as much as the products.
+ *
+ * Rows of dy that are whole vectors are read where they lie. Otherwise dy is copied, with zeros where its rows end, so
+ * that what x has there does not count; if the planes are flat, with the pitch of x. */
 typedef struct {
     const correlation *c;
     const real *in, *dout;
     real *sums; /* [slot][group][channel][tap], then [slot][group][channel] for db */
     real *dw, *db;
     ptrdiff_t *offset;
-    ptrdiff_t taps, slots, rows, strips, batch; /* batch: strips that lie in scratch together */
-    ptrdiff_t dy_plane, strip_values;           /* strip_values: planes of x and dy of one strip */
+    ptrdiff_t taps, slots, rows, strips, batch; /* batch: strips that are summed over together */
+    ptrdiff_t runs;                             /* of one strip: columns of vectors, or one long row */
+    ptrdiff_t dy_pitch, dy_plane, strip_values; /* strip_values: what is copied of one strip, x and dy */
+    int dy_in_place;
     planes planes;
 } weight_context;
 
@@ -268,25 +272,24 @@ static void load_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t image, p
                   .rows = rows,
                   .col = 0,
                   .cols = c->w.out};
-    FN(pack_planes)(&from, 1, 1, x->planes.pitch, x->dy_plane, room);
+    FN(pack_planes)(&from, 1, 1, x->dy_pitch, x->dy_plane, room);
 }
 
-/* All tiles of all blocks over the strips in scratch. */
-static void dot_tiles(const weight_context *x, const real *room, dot_tile t, real *sums, prefetch *next_x,
-                      prefetch *next_dy)
+/* All tiles of all blocks over one batch of strips: plane m of dy begins at dy + m*dy_plane, x at its first tap. */
+static void dot_tiles(const weight_context *x, dot_tile t, const real *in, const real *dy, ptrdiff_t dy_plane,
+                      real *sums, prefetch *next_x, prefetch *next_dy)
 {
     const correlation *c = x->c;
-    const real *dy = room + x->planes.image;
     channel_blocks blocks = dot_blocks_of(c->OC);
     for (ptrdiff_t block = 0; block < blocks.count; block++) {
         ptrdiff_t first = dot_block_begin(blocks, block), size = dot_block_size(blocks, block);
         ptrdiff_t tile = dot_tile_taps(size);
         for (ptrdiff_t m = 0; m < size; m++) {
-            t.dy[m] = dy + at_most(first + m, c->OC - 1) * x->dy_plane;
+            t.dy[m] = dy + at_most(first + m, c->OC - 1) * dy_plane;
         }
         for (ptrdiff_t k = 0; k < x->taps; k += tile, sums += size * tile * VLEN) {
             for (ptrdiff_t i = 0; i < tile; i++) {
-                t.x[i] = room + x->offset[at_most(k + i, x->taps - 1)];
+                t.x[i] = in + x->offset[at_most(k + i, x->taps - 1)];
             }
             t.sums = sums;
             prefetch_some(next_x);
@@ -303,13 +306,16 @@ static void finish_sums(const weight_context *x, const real *sums, real *to)
     channel_blocks blocks = dot_blocks_of(c->OC);
     for (ptrdiff_t block = 0; block < blocks.count; block++) {
         ptrdiff_t first = dot_block_begin(blocks, block), size = dot_block_size(blocks, block);
-        ptrdiff_t tile = dot_tile_taps(size);
-        for (ptrdiff_t m = 0; m < size && first + m < c->OC; m++) {
-            for (ptrdiff_t k = 0; k < x->taps; k++) {
-                to[(first + m) * x->taps + k] = lane_sum(sums + (k / tile * size * tile + m * tile + k % tile) * VLEN);
+        ptrdiff_t tile = dot_tile_taps(size), channels = at_most(size, c->OC - first);
+        for (ptrdiff_t k = 0; k < x->taps; k += tile, sums += size * tile * VLEN) {
+            real numbers[DOT_TILE_CHANNELS * DOT_TILE_TAPS];
+            lane_sums(sums, size * tile, numbers);
+            for (ptrdiff_t m = 0; m < channels; m++) {
+                for (ptrdiff_t i = 0; i < at_most(tile, x->taps - k); i++) {
+                    to[(first + m) * x->taps + k + i] = numbers[m * tile + i];
+                }
             }
         }
-        sums += dot_block_sums(size, x->taps) * VLEN;
     }
 }
 
@@ -323,19 +329,19 @@ static ptrdiff_t all_dot_sums(const weight_context *x)
     return vectors * VLEN;
 }
 
-/* db += the planes of dy of one strip, in vectors: four sums that need not wait for each other. */
-static void add_planes(const weight_context *x, const real *dy, real *sums)
+/* db += the planes of dy of one strip, `values` of each, in vectors: four sums that need not wait for each other. */
+static void add_planes(const real *dy, ptrdiff_t planes, ptrdiff_t plane, ptrdiff_t values, real *sums)
 {
-    for (ptrdiff_t m = 0; m < x->c->OC; m++, dy += x->dy_plane) {
+    for (ptrdiff_t m = 0; m < planes; m++, dy += plane) {
         vec a = v_load(sums + m * VLEN), b = v_zero(), c = v_zero(), d = v_zero();
         ptrdiff_t i = 0;
-        for (; i + 4 * VLEN <= x->dy_plane; i += 4 * VLEN) {
+        for (; i + 4 * VLEN <= values; i += 4 * VLEN) {
             a += v_load(dy + i);
             b += v_load(dy + i + VLEN);
             c += v_load(dy + i + 2 * VLEN);
             d += v_load(dy + i + 3 * VLEN);
         }
-        for (; i < x->dy_plane; i += VLEN) {
+        for (; i < values; i += VLEN) {
             a += v_load(dy + i);
         }
         v_store(sums + m * VLEN, (a + b) + (c + d));
@@ -349,42 +355,46 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     planes p = x->planes;
     ptrdiff_t group = chunk % c->G, slot = chunk / c->G, begin, end;
     chunk_bounds(c->N * x->strips, x->slots, slot, &begin, &end);
-    ptrdiff_t row_vectors = p.flat ? 1 : ceil_div(c->w.out, VLEN); /* runs of a strip */
 
     ptrdiff_t dots = all_dot_sums(x), values = x->batch * x->strip_values + dots + c->OC * VLEN;
-    real *room = scratch((size_t)values * sizeof(real) + (size_t)(x->batch * row_vectors) * sizeof(ptrdiff_t));
+    real *room = scratch((size_t)values * sizeof(real) + (size_t)(x->batch * x->runs) * sizeof(dot_run));
     if (room == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
     real *sums = room + x->batch * x->strip_values, *bias = sums + dots;
-    ptrdiff_t *run = (ptrdiff_t *)(room + values);
+    dot_run *run = (dot_run *)(room + values);
     memset(sums, 0, (size_t)(dots + c->OC * VLEN) * sizeof *sums);
-    for (ptrdiff_t i = 0; i < x->batch * row_vectors; i++) {
-        run[i] = i / row_vectors * x->strip_values + i % row_vectors * VLEN;
-    }
 
+    const real *dy = x->dy_in_place ? x->dout + group * c->OC * c->out.c : room + p.image;
+    ptrdiff_t dy_plane = x->dy_in_place ? c->out.c : x->dy_plane;
+    dot_tile t = {.run = run, .x_step = p.flat ? VLEN : p.pitch, .dy_step = p.flat ? VLEN : x->dy_pitch};
+    t.length = p.flat ? ceil_div((x->rows - 1) * p.pitch + c->w.out, VLEN) : x->rows;
     for (ptrdiff_t strip = begin; strip < end;) {
         /* A shorter last strip of an image has zeros of dy where its rows end. */
         ptrdiff_t batch = at_most(x->batch, end - strip);
         for (ptrdiff_t i = 0; i < batch; i++, strip++) {
             ptrdiff_t image = strip / x->strips, row = strip % x->strips * x->rows;
-            ptrdiff_t rows = at_most(x->rows, c->h.out - row);
-            real *to = room + i * x->strip_values;
-            load_planes(c, p, x->in, group, image, row, rows, to);
-            load_dy(x, group, image, row, rows, to + p.image);
+            ptrdiff_t rows = at_most(x->rows, c->h.out - row), strip_dy = i * x->strip_values;
+            load_planes(c, p, x->in, group, image, row, rows, room + i * x->strip_values);
+            if (x->dy_in_place) {
+                strip_dy = image * c->out.n + row * c->out.h;
+            } else {
+                load_dy(x, group, image, row, rows, room + p.image + strip_dy);
+            }
+            for (ptrdiff_t r = 0; r < x->runs; r++) {
+                run[i * x->runs + r] = (dot_run){.x = i * x->strip_values + r * VLEN, .dy = strip_dy + r * VLEN};
+            }
             if (x->db != NULL) {
-                add_planes(x, to + p.image, bias);
+                add_planes(dy + strip_dy, c->OC, dy_plane, x->dy_in_place ? rows * c->w.out : x->dy_plane, bias);
             }
         }
-        dot_tile t = {.run = run, .runs = batch * row_vectors};
-        t.length = p.flat ? ceil_div((x->rows - 1) * p.pitch + c->w.out, VLEN) : x->rows;
-        t.step = p.flat ? VLEN : p.pitch;
+        t.runs = batch * x->runs;
         ptrdiff_t image = strip / x->strips, tiles = (dots / VLEN) / (DOT_TILE_CHANNELS * 4);
         int more = x->strips == 1 && strip < end;
         prefetch next_x = prefetch_of(x->in + image * c->in.n, more ? batch * c->in.n : 0, tiles);
         prefetch next_dy = prefetch_of(x->dout + image * c->out.n, more ? batch * c->out.n : 0, tiles);
-        dot_tiles(x, room, t, sums, &next_x, &next_dy);
+        dot_tiles(x, t, room, dy, dy_plane, sums, &next_x, &next_dy);
     }
 
     ptrdiff_t all = x->slots * c->G * c->OC * x->taps;
@@ -417,15 +427,19 @@ void FN(correlate_planes_weight)(const correlation *c, const real *in, const rea
     ptrdiff_t rows_tile = tile_values / (c->w.out + (c->w.taps - 1) * c->w.spread / c->w.step);
     x.strips = ceil_div(c->h.out, at_most(at_least(at_most(rows_cached, rows_tile), 1), c->h.out));
     x.rows = ceil_div(c->h.out, x.strips);
+    x.strips = ceil_div(c->h.out, x.rows);
     x.planes = planes_of(c, x.rows);
-    x.dy_plane = ceil_div(x.rows * x.planes.pitch + PLANE_SLACK, VLEN) * VLEN;
-    x.strip_values = x.planes.image + c->OC * x.dy_plane;
+    x.runs = x.planes.flat ? 1 : ceil_div(c->w.out, VLEN);
+    x.dy_in_place = !x.planes.flat && c->out.w == 1 && c->w.out % VLEN == 0 && c->h.out % x.rows == 0;
+    x.dy_pitch = x.planes.flat ? x.planes.pitch : x.runs * VLEN;
+    x.dy_plane = ceil_div(x.rows * x.dy_pitch + PLANE_SLACK, VLEN) * VLEN;
+    x.strip_values = x.planes.image + (x.dy_in_place ? 0 : c->OC * x.dy_plane);
 
     double shares = correlation_work(c) / c->G / CHUNK_WORK;
     x.slots = at_least(MOST_CHUNKS / c->G, 1);
     x.slots = shares < x.slots ? (ptrdiff_t)shares + 1 : x.slots;
     x.slots = at_most(x.slots, c->N * x.strips);
-    x.batch = at_most(BATCH_BYTES / (ptrdiff_t)sizeof(real) / x.strip_values, tile_values / x.dy_plane);
+    x.batch = at_most(BATCH_BYTES / (ptrdiff_t)sizeof(real) / x.strip_values, tile_values / (x.rows * x.dy_pitch));
     x.batch = at_most(at_least(x.batch, 1), ceil_div(c->N * x.strips, x.slots));
 
     ptrdiff_t values = c->G * c->OC * x.taps;
