@@ -16,25 +16,41 @@ typedef struct {
     real lr, alpha, fresh, eps, momentum, decay, sign;
 } rmsprop;
 
-static void rmsprop_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+/* c and v are NULL in some calls, and the compiler makes a loop of its own of each: see adam.c. */
+static inline void values(const rmsprop *r, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, real *restrict c,
+                          real *restrict v)
 {
-    const rmsprop r = *(const rmsprop *)optimiser;
-    real *restrict p = r.parameters[t], *restrict s = r.s[t];
-    real *restrict c = r.c ? r.c[t] : NULL, *restrict v = r.v ? r.v[t] : NULL;
-    const real *restrict dp = r.gradients[t];
+    real *restrict p = r->parameters[t], *restrict s = r->s[t];
+    const real *restrict dp = r->gradients[t];
+    const real lr = r->lr, alpha = r->alpha, fresh = r->fresh, eps = r->eps, momentum = r->momentum;
+    const real sign = r->sign, decay = r->decay;
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], r.sign, r.decay);
-        s[i] = r.alpha * s[i] + r.fresh * g * g;
+        const real g = update_gradient(dp[i], p[i], sign, decay);
+        s[i] = alpha * s[i] + fresh * g * g;
         real variance = s[i];
         if (c) {
-            c[i] += r.fresh * (g - c[i]);
+            c[i] += fresh * (g - c[i]);
             variance -= c[i] * c[i];
         }
-        const real step = g / (root(variance) + r.eps);
+        real step = g / (root(variance) + eps);
         if (v) {
-            v[i] = r.momentum * v[i] + step;
+            step = v[i] = momentum * v[i] + step;
         }
-        p[i] -= r.lr * (v ? v[i] : step);
+        p[i] -= lr * step;
+    }
+}
+
+static void rmsprop_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+{
+    const rmsprop *r = optimiser;
+    if (r->c && r->v) {
+        values(r, t, begin, end, r->c[t], r->v[t]);
+    } else if (r->c) {
+        values(r, t, begin, end, r->c[t], NULL);
+    } else if (r->v) {
+        values(r, t, begin, end, NULL, r->v[t]);
+    } else {
+        values(r, t, begin, end, NULL, NULL);
     }
 }
 
