@@ -318,6 +318,12 @@ def batch_norm_forward(r):
     }
 
 
+@entry(changed=("running_mean", "running_var"))
+def batch_norm_statistics(r):
+    arguments = batch_norm_forward(r)
+    return {name: arguments[name] for name in arguments if name not in ("training", "relu")}
+
+
 @entry
 def batch_norm_backward(r):
     return {

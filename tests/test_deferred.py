@@ -23,6 +23,9 @@ class Net(nn.Module):
         super().__init__()
         self.conv, self.relu, self.relu_ = nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), nn.ReLU(inplace=True)
         self.second = nn.Conv2d(20, 5, 3)
+        self.norm = nn.BatchNorm2d(20)
+        nn.init.uniform_(self.norm.weight, -1, 1)
+        nn.init.uniform_(self.norm.bias, -1, 1)
         self.f = f
 
     def forward(self, x):
@@ -46,6 +49,13 @@ PROGRAMS = {
     "two": lambda net, x: net.second(net.relu(net.conv(x))),
     "used twice": lambda net, x: (lambda y: net.relu(y) + y)(net.conv(x)),
     "shape first": lambda net, x: (lambda y: net.relu(y.view(y.size(0), -1)))(net.conv(x)),
+    "norm": lambda net, x: net.norm(net.conv(x)),
+    "norm, relu": lambda net, x: net.relu(net.norm(net.conv(x))),
+    "norm, relu in place": lambda net, x: net.relu_(net.norm(net.conv(x))),
+    "norm used twice": lambda net, x: (lambda y: net.relu(y) * y)(net.norm(net.conv(x))),
+    "norm of a relu": lambda net, x: net.relu(net.norm(net.relu(net.conv(x)))),
+    "norm without parameters": lambda net, x: F.relu(F.batch_norm(net.conv(x), None, None, training=True)),
+    "norm in eval": lambda net, x: net.relu(net.norm.eval()(net.conv(x))),
     "unbatched": lambda net, x: net.relu(net.conv(x[0])),
 }
 
@@ -56,7 +66,9 @@ def test_same_bits_as_one_after_the_other(every_isa, name):
     cnn.manual_seed(1)
     net = Net(PROGRAMS[name])
     results = []
+    state = {name: value.clone() for name, value in net.state_dict().items()}
     for call in (net, net.forward):
+        net.load_state_dict(state)
         x = images(2, 3, 8, 8).requires_grad_()
         outs = call(x)
         outs = outs if isinstance(outs, tuple) else (outs,)
@@ -64,7 +76,7 @@ def test_same_bits_as_one_after_the_other(every_isa, name):
             p.grad = None
         sum(o.sum() for o in outs).backward()
         gradients = [p.grad for p in net.parameters() if p.grad is not None]
-        results.append([t.detach().numpy().copy() for t in (*outs, x.grad, *gradients)])
+        results.append([t.detach().numpy().copy() for t in (*outs, x.grad, *gradients, *net.buffers())])
     for a, b in zip(*results, strict=True):
         assert np.array_equal(a, b)
 
@@ -159,6 +171,24 @@ def test_hooks_see_the_result_before_the_relu():
     assert np.array_equal(seen[0].detach().numpy(), net.conv(x).detach().numpy())
 
 
+def test_statistics_move_at_the_call():
+    seen = []
+
+    def f(net, x):
+        net.norm(x)
+        seen.append(net.norm.running_mean.tolist())
+        return x
+
+    x = images(2, 20, 4, 4)
+    Net(f)(x)
+    assert np.allclose(seen[0], 0.1 * x.numpy().mean((0, 2, 3)), atol=1e-6)
+
+
+def test_mistakes_in_a_norm_come_at_the_call():
+    with pytest.raises(ValueError, match=r"norm \(BatchNorm2d\): batch_norm: .* 3 elements not 20"):
+        Net(lambda net, x: net.relu(net.norm(x)))(images(2, 3, 4, 4))
+
+
 # ---- gradients ----
 
 
@@ -191,6 +221,40 @@ def test_convolution_passes_its_gradient_through_a_relu(every_isa, name, kind, o
     plain, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, False)
     got, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, True)
     assert np.array_equal(got, np.where(x <= 0, 0, plain))
+
+
+def test_bias_changed_before_backward():
+    """torch does not save the bias of a batch norm, so nobody may mind; but then the outputs cannot be told from it."""
+    results = []
+    for change in (False, True):
+        cnn.manual_seed(4)
+        net = Net(lambda net, x: net.relu(net.norm(net.conv(x))))
+        y = net(images(2, 3, 6, 6))
+        if change:
+            net.norm.bias.data.sub_(5)
+        (y * y).sum().backward()
+        results.append([p.grad.numpy() for p in net.parameters() if p.grad is not None])
+    for a, b in zip(*results, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_hook_between_norm_and_relu(every_isa):
+    results, seen = [], []
+    for hook in (False, True):
+
+        def f(net, x, hook=hook):
+            y = net.norm(net.conv(x))
+            if hook:
+                y.register_hook(lambda gradient: seen.append(gradient.numpy().copy()))
+            return net.relu(y)
+
+        cnn.manual_seed(4)
+        net = Net(f)
+        (net(images(2, 3, 6, 6)) ** 2).sum().backward()
+        results.append([p.grad.numpy() for p in net.parameters() if p.grad is not None])
+    assert len(seen) == 1
+    for a, b in zip(*results, strict=True):
+        assert np.array_equal(a, b)
 
 
 BACKWARDS = {

@@ -59,6 +59,18 @@ def wait(compute):
     return tensor
 
 
+class Snapshot:
+    """The array of a tensor that backward can do without, if the tensor should change before."""
+
+    def __init__(self, tensor):
+        self._array, self._box = tensor._a, tensor._version_box()
+        self._version = self._box[0]
+
+    def array(self):
+        """The array as it was, or None."""
+        return self._array if self._box[0] == self._version else None
+
+
 class Gradient:
     """A gradient on its way through the graph, not computed yet.
 

@@ -3,7 +3,9 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html.
 """
 
 from cnn import _cnn
+from cnn.autograd import deferred
 from cnn.autograd.function import Operation
+from cnn.autograd.grad_mode import mode
 from cnn.errors import ShapeError
 from cnn.ops.creation import empty, ones, tensor, zeros
 from cnn.types import int64
@@ -14,6 +16,35 @@ from .parameter import Parameter
 
 
 class NativeBatchNorm(Operation):
+    takes = deferred.Rectified
+    bias = None
+
+    @classmethod
+    def apply(cls, x, weight, bias, running_mean, running_var, training, momentum, eps):
+        arguments = (x, weight, bias, running_mean, running_var)
+        if not (training and deferred.state.depth):
+            y = super().apply(*arguments, training, momentum, eps)
+        else:
+            # The statistics are taken now; y waits for the ReLU.
+            x_, weight_, bias_, *running = [None if t is None else t._a for t in arguments]
+            mean, variance, invstd = _cnn.batch_norm_statistics(x_, weight_, bias_, *running, momentum, eps)
+            y = deferred.wait(
+                lambda relu=False: _cnn.batch_norm_forward(
+                    x_, weight_, bias_, mean, variance, False, momentum, eps, relu
+                )[0]
+            )
+            if mode.enabled:
+                ctx = cls()
+                ctx.needs = [t is not None and t._requires_grad for t in arguments[:3]] + [False] * 5
+                if True in ctx.needs:
+                    ctx.saved, ctx.training = (x_, weight_, mean, invstd), True
+                    ctx.link((*arguments, training, momentum, eps))
+                    ctx.remember_versions((x, weight), ())
+                    y._node, y._requires_grad = ctx, True
+        if y._node is not None and bias is not None:
+            y._node.bias = bias._a.copy()  # nobody expects a change of the bias to matter to backward
+        return y
+
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, training, momentum, eps):
         y, mean, invstd = _cnn.batch_norm_forward(
@@ -25,8 +56,11 @@ class NativeBatchNorm(Operation):
 
     @staticmethod
     def backward(ctx, dy):
+        relu = isinstance(dy, deferred.Rectified)
+        if relu:
+            dy = dy.dy  # what the ReLU let through is told by the output, which the kernel computes again
         parameters = ctx.needs[1] or ctx.needs[2]
-        gradients = _cnn.batch_norm_backward(dy, *ctx.saved, ctx.training, ctx.needs[0], parameters, False, None)
+        gradients = _cnn.batch_norm_backward(dy, *ctx.saved, ctx.training, ctx.needs[0], parameters, relu, ctx.bias)
         return *gradients, None, None, None, None, None
 
 

@@ -5,7 +5,7 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
 import numpy as np
 
 from cnn import _cnn
-from cnn.autograd.deferred import Unrectified
+from cnn.autograd.deferred import Snapshot, Unrectified
 from cnn.autograd.function import Operation
 
 from .module import Module
@@ -23,8 +23,8 @@ class PooledGradient(Unrectified):
         return _cnn.max_pool2d_backward(self.dy, self.argmax, *self.sizes)
 
     def rectified(self, y):
-        pooled, box, version = self.pooled
-        if box[0] != version:
+        pooled = self.pooled.array()
+        if pooled is None:
             return None
         return _cnn.max_pool2d_backward(_cnn.relu_backward(self.dy, pooled), self.argmax, *self.sizes)
 
@@ -44,8 +44,7 @@ class MaxPool2DWithIndices(Operation):
 
     def record(self, args, outs):
         super().record(args, outs)
-        box = outs[0]._version_box()
-        self.pooled = outs[0]._a, box, box[0]
+        self.pooled = Snapshot(outs[0])
 
     def free(self):
         super().free()

@@ -1,5 +1,7 @@
 /* batch_norm: (x, weight or None, bias or None, running_mean or None, running_var or None, training, momentum, eps,
  * relu) -> (y, mean, invstd), and in training the running statistics are changed in place;
+ * (x, weight or None, bias or None, running_mean or None, running_var or None, momentum, eps) -> (mean, variance,
+ * invstd) of a batch, with all checks of a forward in training, and the running statistics changed;
  * (dy, x, weight or None, mean, invstd, training, want_dx, want_parameters, relu, bias or None) -> (dx, dweight,
  * dbias), None where not wanted. bias matters only with relu. See csrc/kernels/batch_norm.c. */
 #include "binding.h"
@@ -50,6 +52,18 @@ static PyArrayObject *input_arg(PyObject *object)
     return x;
 }
 
+static int check_running(PyArrayObject *mean, PyArrayObject *variance, int training)
+{
+    if ((mean == NULL) == (variance == NULL) && (training || mean != NULL)) {
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError,
+                 training ? "%s: running_mean and running_var must either both be None or neither be None"
+                          : "%s: running_mean and running_var must be defined in evaluation mode",
+                 NAME);
+    return -1;
+}
+
 PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
@@ -69,12 +83,7 @@ PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *ar
     if (failed) {
         goto fail;
     }
-    if ((running_mean == NULL) != (running_var == NULL) || (!training && running_mean == NULL)) {
-        PyErr_Format(PyExc_ValueError,
-                     training ? "%s: running_mean and running_var must either both be None or neither "
-                                "be None"
-                              : "%s: running_mean and running_var must be defined in evaluation mode",
-                     NAME);
+    if (check_running(running_mean, running_var, (int)training) < 0) {
         goto fail;
     }
     sizes s = sizes_of(x);
@@ -122,6 +131,57 @@ fail:
     Py_XDECREF(running_mean);
     Py_XDECREF(running_var);
     Py_XDECREF(y);
+    Py_XDECREF(mean);
+    Py_XDECREF(variance);
+    Py_XDECREF(invstd);
+    return NULL;
+}
+
+PyObject *py_batch_norm_statistics(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
+    PyArrayObject *mean = NULL, *variance = NULL, *invstd = NULL;
+    double momentum, eps;
+    int failed = 0, ok = 0;
+    if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[5], NAME, "momentum", &momentum) < 0 ||
+        parse_double(args[6], NAME, "eps", &eps) < 0 || !(x = input_arg(args[0]))) {
+        return NULL;
+    }
+    running_mean = per_channel(args[3], "running_mean", x, 1, &failed);
+    running_var = per_channel(args[4], "running_var", x, 1, &failed);
+    weight = per_channel(args[1], "weight", x, 0, &failed);
+    bias = per_channel(args[2], "bias", x, 0, &failed);
+    if (failed || check_running(running_mean, running_var, 1) < 0) {
+        goto done;
+    }
+    sizes s = sizes_of(x);
+    int type = PyArray_TYPE(x);
+    if (!(mean = array_zeros(1, &s.C, type, ROWS)) || !(variance = array_zeros(1, &s.C, type, ROWS)) ||
+        !(invstd = array_zeros(1, &s.C, type, ROWS))) {
+        goto done;
+    }
+    if (PyArray_SIZE(x) > 0) {
+        PyThreadState *state = kernel_enter((double)PyArray_SIZE(x));
+        kernels_of(x)->batch_norm_statistics(PyArray_DATA(x), PyArray_DATA(mean), PyArray_DATA(variance),
+                                             PyArray_DATA(invstd), s.outer, s.C, s.inner, eps);
+        if (kernel_leave(state) < 0) {
+            goto done;
+        }
+        if (running_mean != NULL) {
+            kernels_of(x)->batch_norm_track(PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(running_mean),
+                                            PyArray_DATA(running_var), s.C, s.outer * s.inner, momentum);
+        }
+    }
+    ok = 1;
+done:
+    Py_DECREF(x);
+    Py_XDECREF(weight);
+    Py_XDECREF(bias);
+    Py_XDECREF(running_mean);
+    Py_XDECREF(running_var);
+    if (ok) {
+        return Py_BuildValue("(NNN)", mean, variance, invstd);
+    }
     Py_XDECREF(mean);
     Py_XDECREF(variance);
     Py_XDECREF(invstd);

@@ -29,9 +29,11 @@ PyObject *ShapeError, *DTypeError;
     F(kl_div_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")                                     \
     F(outside_unit, "(x) -> how many values are not in [0, 1]")                                                        \
     F(batch_norm_forward,                                                                                              \
-      "(x, weight, bias, running_mean, running_var, training, momentum, eps) -> (y, mean, invstd)")                    \
+      "(x, weight, bias, running_mean, running_var, training, momentum, eps, relu) -> (y, mean, invstd)")              \
+    F(batch_norm_statistics,                                                                                           \
+      "(x, weight, bias, running_mean, running_var, momentum, eps) -> (mean, variance, invstd)")                       \
     F(batch_norm_backward,                                                                                             \
-      "(dy, x, weight, mean, invstd, training, want_dx, want_parameters) -> (dx, dweight, dbias)")                     \
+      "(dy, x, weight, mean, invstd, training, want_dx, want_parameters, relu, bias) -> (dx, dweight, dbias)")         \
     F(cross_entropy_forward,                                                                                           \
       "(x, target, weight or None, ignore_index, reduction, smoothing, want_gradient) -> (loss, saved or None)")       \
     F(cross_entropy_probabilities_forward,                                                                             \

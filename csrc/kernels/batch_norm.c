@@ -286,6 +286,17 @@ static int statistics(const real *x, real *mean, real *variance, ptrdiff_t outer
     return 1;
 }
 
+/* The first half of forward in training, for a y that is put off: then batch_norm_forward, not training, with these. */
+void FN(batch_norm_statistics)(const real *x, real *mean, real *variance, real *invstd, ptrdiff_t outer, ptrdiff_t C,
+                               ptrdiff_t inner, double eps)
+{
+    if (statistics(x, mean, variance, outer, C, inner)) {
+        for (ptrdiff_t c = 0; c < C; c++) {
+            invstd[c] = (real)(1 / sqrt(variance[c] + eps));
+        }
+    }
+}
+
 /* In training mean and variance (C) are outputs, the batch's own; else they are inputs, the running ones. invstd is
  * 1 / sqrt(variance + eps), for backward. */
 void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance,

@@ -43,6 +43,8 @@
     K(batch_norm_forward,                                                                                              \
       (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance, real *invstd,          \
        ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps, int relu))                             \
+    K(batch_norm_statistics, (const real *x, real *mean, real *variance, real *invstd, ptrdiff_t outer, ptrdiff_t C,   \
+                              ptrdiff_t inner, double eps))                                                            \
     K(batch_norm_track, (const real *mean, const real *variance, real *running_mean, real *running_var, ptrdiff_t C,   \
                          ptrdiff_t M, double momentum))                                                                \
     K(batch_norm_backward,                                                                                             \
