@@ -166,7 +166,13 @@ void FN(plane_tile_run)(const plane_tile *t, ptrdiff_t channels)
         for (ptrdiff_t i = t->run[r].x, j = t->run[r].dy, n = t->length; n > 0; n--, i += t->x_step, j += t->dy_step)
 #define ZERO(m, k) vec s##m##_##k = v_zero();
 #define STEP(m, k) s##m##_##k = v_fma(d##m, x, s##m##_##k);
-#define ADD(m, k, taps) v_store(sums + (m * taps + k) * VLEN, v_load(sums + (m * taps + k) * VLEN) + s##m##_##k);
+#define ADD(m, k, taps)                           \
+    {                                             \
+        real *sum = sums + (m * taps + k) * VLEN; \
+        if (accumulate)                           \
+            s##m##_##k += v_load(sum);            \
+        v_store(sum, s##m##_##k);                 \
+    }
 
 #if MANY_REGISTERS
 
@@ -183,10 +189,11 @@ static void dot_tile_6x4(const dot_tile *t)
     }
 #define STORE_ONE(m, k) ADD(m, k, 4)
 #define STORE(k) COLUMN(STORE_ONE, k)
+    real *sums = t->sums;
+    const int accumulate = t->accumulate;
     ROWS6(CHANNEL)
     ROWS4(DECLARE)
-    EACH_VECTOR{ROWS6(LOAD) ROWS4(STEPS)} real *sums = t->sums;
-    ROWS4(STORE)
+    EACH_VECTOR{ROWS6(LOAD) ROWS4(STEPS)} ROWS4(STORE)
 #undef COLUMN
 #undef STORE_ONE
 }
@@ -195,10 +202,11 @@ static void dot_tile_4x5(const dot_tile *t)
 {
 #define COLUMN(X, k) X(0, k) X(1, k) X(2, k) X(3, k)
 #define STORE_ONE(m, k) ADD(m, k, 5)
+    real *sums = t->sums;
+    const int accumulate = t->accumulate;
     ROWS4(CHANNEL)
     ROWS5(DECLARE)
-    EACH_VECTOR{ROWS4(LOAD) ROWS5(STEPS)} real *sums = t->sums;
-    ROWS5(STORE)
+    EACH_VECTOR{ROWS4(LOAD) ROWS5(STEPS)} ROWS5(STORE)
 #undef COLUMN
 #undef STORE_ONE
 }
@@ -227,10 +235,11 @@ static void dot_tile_2x6(const dot_tile *t)
     }
 #define STORE_ONE(m, k) ADD(m, k, 6)
 #define STORE(k) COLUMN(STORE_ONE, k)
+    real *sums = t->sums;
+    const int accumulate = t->accumulate;
     ROWS2(CHANNEL)
     ROWS6(DECLARE)
-    EACH_VECTOR{ROWS2(LOAD) ROWS6(STEPS)} real *sums = t->sums;
-    ROWS6(STORE)
+    EACH_VECTOR{ROWS2(LOAD) ROWS6(STEPS)} ROWS6(STORE)
 }
 
 void FN(dot_tile_run)(const dot_tile *t, ptrdiff_t channels)

@@ -88,7 +88,7 @@ static inline ptrdiff_t channel_block_size(channel_blocks b, ptrdiff_t i) { retu
 
 /* Over `runs` runs of `length` vectors each, for channel m and tap k:
  *
- *     sums[(m*taps + k)*VLEN ..] += sum of  dy[m][j ..] * x[k][i ..]      vectors: their lanes are added up later
+ *     sums[(m*taps + k)*VLEN ..] (+)= sum of  dy[m][j ..] * x[k][i ..]      vectors: their lanes are added up later
  *
  * i = run[r].x, run[r].x + x_step, ... and j = run[r].dy, run[r].dy + dy_step, ... */
 enum { DOT_TILE_CHANNELS = 6, DOT_TILE_TAPS = 6 };
@@ -102,6 +102,7 @@ typedef struct {
     const dot_run *run;
     ptrdiff_t runs, length, x_step, dy_step;
     real *sums;
+    int accumulate; /* add to what sums holds */
 } dot_tile;
 
 /* The taps of a tile of 6 or 4 channels (many registers) or of 2 (few). */
@@ -141,15 +142,15 @@ static inline void lane_sums(const real *v, ptrdiff_t n, real *to)
 {
     ptrdiff_t k = 0;
     for (; VLEN >= 4 && k + 4 <= n; k += 4, v += 4 * VLEN) {
-        real turned[16];
-        quad s[4];
+        real fours[16], turned[16];
         for (int m = 0; m < 4; m++) {
-            s[m] = QUAD_AT(v + m * VLEN);
+            quad s = QUAD_AT(v + m * VLEN);
             for (ptrdiff_t i = 4; i < VLEN; i += 4) {
-                s[m] += QUAD_AT(v + m * VLEN + i);
+                s += QUAD_AT(v + m * VLEN + i);
             }
+            QUAD_AT(fours + 4 * m) = s;
         }
-        transpose_quads(s[0], s[1], s[2], s[3], turned, 4);
+        transpose_4x4(fours, 4, turned, 4);
         QUAD_AT(to + k) = (QUAD_AT(turned) + QUAD_AT(turned + 4)) + (QUAD_AT(turned + 8) + QUAD_AT(turned + 12));
     }
     for (; k < n; k++, v += VLEN) {

@@ -6,8 +6,6 @@
  * The other ways read the weights to pack them and then again to use them. Here they are read once, as they lie;
  * instead the inputs under each of the few windows are copied to a column of the same order.
  */
-#include <string.h>
-
 #include "../memory.h"
 #include "../threads.h"
 #include "conv_tiles.h"
@@ -67,7 +65,6 @@ static void multiply_chunk(void *context_, ptrdiff_t chunk)
             for (ptrdiff_t i = 0; i < tile; i++) {
                 t.x[i] = x->columns + at_most(p + i, pixels - 1) * x->pitch;
             }
-            memset(sums, 0, sizeof sums);
             FN(dot_tile_run)(&t, size);
             for (ptrdiff_t m = 0; m < size && first + m < c->OC; m++) {
                 for (ptrdiff_t i = 0; i < tile && p + i < pixels; i++) {

@@ -56,9 +56,8 @@ void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrd
         for (ptrdiff_t i = 0; i < rows; i += 4) {
             ptrdiff_t i0 = at_least(at_most(i, rows - 4), 0); /* the last four again, where 4 does not divide rows */
             const real *row = from + i0 * from_step + j;
-            transpose_quads(QUAD_AT(row), QUAD_AT(row + at_most(1, last) * from_step),
-                            QUAD_AT(row + at_most(2, last) * from_step), QUAD_AT(row + at_most(3, last) * from_step),
-                            to + j * to_step + i0, to_step);
+            transpose_rows(row, row + at_most(1, last) * from_step, row + at_most(2, last) * from_step,
+                           row + at_most(3, last) * from_step, to + j * to_step + i0, to_step);
         }
     }
     for (; j < cols; j++) {

@@ -364,7 +364,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     }
     real *sums = room + x->batch * x->strip_values, *bias = sums + dots;
     dot_run *run = (dot_run *)(room + values);
-    memset(sums, 0, (size_t)(dots + c->OC * VLEN) * sizeof *sums);
+    memset(bias, 0, (size_t)(c->OC * VLEN) * sizeof *bias);
 
     const real *dy = x->dy_in_place ? x->dout + group * c->OC * c->out.c : room + p.image;
     ptrdiff_t dy_plane = x->dy_in_place ? c->out.c : x->dy_plane;
@@ -390,6 +390,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
             }
         }
         t.runs = batch * x->runs;
+        t.accumulate = strip > begin + batch;
         ptrdiff_t image = strip / x->strips, tiles = (dots / VLEN) / (DOT_TILE_CHANNELS * 4);
         int more = x->strips == 1 && strip < end;
         prefetch next_x = prefetch_of(x->in + image * c->in.n, more ? batch * c->in.n : 0, tiles);
@@ -416,10 +417,22 @@ static void add_slots(const real *sums, ptrdiff_t slots, ptrdiff_t n, real *to)
     }
 }
 
+/* The shares of one group: several for each thread, an even number, where they are long enough to be worth it. A share
+ * has sums of its own, whose lanes are added up in the end: as much time as several hundred products for each. */
+static ptrdiff_t count_slots(const correlation *c, ptrdiff_t sums)
+{
+    enum { WANTED = 8, MOST = 64 };
+    double work = correlation_work(c) / (double)c->G, least = (double)at_least(1 << 20, 768 * sums);
+    double share = work / WANTED < 16 << 20 ? work / WANTED : 16 << 20;
+    double slots = work / (share < least ? least : share);
+    ptrdiff_t most = at_least(MOST / c->G, 1);
+    return slots <= 1 ? 1 : slots < (double)most ? at_most(2 * (ptrdiff_t)(slots / 2 + 0.999), most) : most;
+}
+
 void FN(correlate_planes_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
 {
     /* The planes of dy that a tile reads should stay in the first cache while all taps pass over them. */
-    enum { TILE_BYTES = 28 << 10, BATCH_BYTES = 192 << 10, CHUNK_WORK = 16 << 20, MOST_CHUNKS = 64 };
+    enum { TILE_BYTES = 28 << 10, BATCH_BYTES = 192 << 10 };
     const ptrdiff_t tile_values = TILE_BYTES / (ptrdiff_t)sizeof(real) / dot_block_size(dot_blocks_of(c->OC), 0);
     weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db};
     x.taps = c->IC * c->h.taps * c->w.taps;
@@ -435,9 +448,7 @@ void FN(correlate_planes_weight)(const correlation *c, const real *in, const rea
     x.dy_plane = ceil_div(x.rows * x.dy_pitch + PLANE_SLACK, VLEN) * VLEN;
     x.strip_values = x.planes.image + (x.dy_in_place ? 0 : c->OC * x.dy_plane);
 
-    double shares = correlation_work(c) / c->G / CHUNK_WORK;
-    x.slots = at_least(MOST_CHUNKS / c->G, 1);
-    x.slots = shares < x.slots ? (ptrdiff_t)shares + 1 : x.slots;
+    x.slots = count_slots(c, c->OC * x.taps);
     x.slots = at_most(x.slots, c->N * x.strips);
     x.batch = at_most(BATCH_BYTES / (ptrdiff_t)sizeof(real) / x.strip_values, tile_values / (x.rows * x.dy_pitch));
     x.batch = at_most(at_least(x.batch, 1), ceil_div(c->N * x.strips, x.slots));

@@ -18,21 +18,23 @@ typedef __typeof__((quad){0} == (quad){0}) quad_index;
 
 #define QUAD_AT(p) (*(quad_unaligned *)(p))
 
-/* to[k * width + i] = value k of ri. */
-static inline void transpose_quads(quad r0, quad r1, quad r2, quad r3, real *to, ptrdiff_t width)
+/* to[k * width + i] = ri[k]: four rows of four values, wherever they lie. */
+static inline void transpose_rows(const real *r0, const real *r1, const real *r2, const real *r3, real *to,
+                                  ptrdiff_t width)
 {
-    quad low01 = QUAD(r0, r1, 0, 4, 1, 5), high01 = QUAD(r0, r1, 2, 6, 3, 7);
-    quad low23 = QUAD(r2, r3, 0, 4, 1, 5), high23 = QUAD(r2, r3, 2, 6, 3, 7);
-    QUAD_AT(to) = QUAD(low01, low23, 0, 1, 4, 5);
-    QUAD_AT(to + width) = QUAD(low01, low23, 2, 3, 6, 7);
-    QUAD_AT(to + 2 * width) = QUAD(high01, high23, 0, 1, 4, 5);
-    QUAD_AT(to + 3 * width) = QUAD(high01, high23, 2, 3, 6, 7);
+    quad a = QUAD_AT(r0), b = QUAD_AT(r1), c = QUAD_AT(r2), d = QUAD_AT(r3);
+    quad low_ab = QUAD(a, b, 0, 4, 1, 5), high_ab = QUAD(a, b, 2, 6, 3, 7);
+    quad low_cd = QUAD(c, d, 0, 4, 1, 5), high_cd = QUAD(c, d, 2, 6, 3, 7);
+    QUAD_AT(to) = QUAD(low_ab, low_cd, 0, 1, 4, 5);
+    QUAD_AT(to + width) = QUAD(low_ab, low_cd, 2, 3, 6, 7);
+    QUAD_AT(to + 2 * width) = QUAD(high_ab, high_cd, 0, 1, 4, 5);
+    QUAD_AT(to + 3 * width) = QUAD(high_ab, high_cd, 2, 3, 6, 7);
 }
 
 /* to[k * width + i] = from[i * row + k] for 4 rows i and 4 columns k. */
 static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
 {
-    transpose_quads(QUAD_AT(from), QUAD_AT(from + row), QUAD_AT(from + 2 * row), QUAD_AT(from + 3 * row), to, width);
+    transpose_rows(from, from + row, from + 2 * row, from + 3 * row, to, width);
 }
 
 #endif
