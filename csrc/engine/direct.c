@@ -184,7 +184,7 @@ static void correlate(enum direct_way way, const correlation *c, const real *in,
     switch (way) {
     case DIRECT_CHANNELS: FN(correlate_channels)(c, in, w, bias, out); break;
     case DIRECT_PLANES: FN(correlate_planes)(c, in, w, bias, out); break;
-    case DIRECT_DEPTHWISE: FN(correlate_depthwise)(c, in, w, bias, out); break;
+    case DIRECT_DEPTHWISE: FN(correlate_depthwise)(&(depthwise_phase){.c = *c, .out = out}, 1, in, w, bias); break;
     case DIRECT_DOTS: FN(correlate_dots)(c, in, w, bias, out); break;
     }
 }
@@ -210,9 +210,30 @@ static void fill_zeros(const correlation *c, real *out)
     }
 }
 
+/* All phases in one go: they read the same dy, and write between each other. */
+static void depthwise_backward_input(const conv2d_shape *s, const real *dy, const real *w, real *dx)
+{
+    ptrdiff_t across = at_most(s->SW, s->W), count = at_most(s->SH, s->H) * across;
+    depthwise_phase *phases = memory_get((size_t)count * sizeof *phases);
+    if (phases == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    for (ptrdiff_t p = 0; p < count; p++) {
+        phases[p].c = backward_correlation(s, p / across, p % across);
+        phases[p].out = dx + p / across * s->x.h + p % across * s->x.w;
+    }
+    FN(correlate_depthwise)(phases, count, dy, w, NULL);
+    memory_put(phases);
+}
+
 void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx)
 {
     enum direct_way way = FN(direct_way_of)(s, CONV2D_BACKWARD_INPUT);
+    if (way == DIRECT_DEPTHWISE) {
+        depthwise_backward_input(s, dy, w, dx);
+        return;
+    }
     for (ptrdiff_t first_h = 0; first_h < at_most(s->SH, s->H); first_h++) {
         for (ptrdiff_t first_w = 0; first_w < at_most(s->SW, s->W); first_w++) {
             correlation c = backward_correlation(s, first_h, first_w);

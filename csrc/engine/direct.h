@@ -110,8 +110,16 @@ cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row
 /* out = bias + correlation of `in` with w. Every output is written. */
 void FN(correlate_channels)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
 void FN(correlate_planes)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
-void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
 void FN(correlate_dots)(const correlation *c, const real *in, const real *w, const real *bias, real *out);
+
+/* Several correlations of one input with the same weights, each with its part of the output: the phases of dx, or
+ * forward alone. The first has no fewer rows than the others. */
+typedef struct {
+    correlation c;
+    real *out;
+} depthwise_phase;
+void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
+                             const real *bias);
 
 /* dw[...] = sum over images and outputs of dout * in, and db = sum of dout unless it is NULL. For a forward
  * correlation: weights in the order of memory. */

@@ -1,8 +1,9 @@
 /* direct_depthwise.c: every channel is a group of its own, with one kernel, and the vectors hold channels.
  *
  * A product has one weight and one input that no other output of the channel's pixel shares, so there is little to keep
- * in registers: the loops are bound by loads, and the image is read where it lies. What lies outside of the image is
- * left out by cutting the loops over the taps, row by row and for the few columns at the left and right end.
+ * in registers, and memory sets the pace. The image is read where it lies, in the order in which it lies: the loops go
+ * over rows, then pixels, then vectors of channels. What lies outside of the image is left out by cutting the loops
+ * over the taps, row by row and for the few columns at the left and right end.
  *
  * Where the memory order is the other one, or there are fewer channels than lanes, strips pass through scratch.
  */
@@ -17,6 +18,12 @@
 static ptrdiff_t lanes_of(const correlation *c) { return at_least(c->G, VLEN); }
 
 static ptrdiff_t vector_begin(ptrdiff_t lanes, ptrdiff_t vector) { return at_most(vector * VLEN, lanes - VLEN); }
+
+/* The same as a loop:  for (ptrdiff_t lane = 0; lane < lanes; lane = next_vector(lanes, lane)) */
+static inline ptrdiff_t next_vector(ptrdiff_t lanes, ptrdiff_t lane)
+{
+    return lane + VLEN < lanes ? at_most(lane + VLEN, lanes - VLEN) : lanes;
+}
 
 /* The taps of an output that lie inside: [*begin, *end). */
 static void taps_inside(axis a, ptrdiff_t output, ptrdiff_t *begin, ptrdiff_t *end)
@@ -35,40 +42,43 @@ static void outputs_inside(axis a, ptrdiff_t *begin, ptrdiff_t *end)
 }
 
 typedef struct {
-    const correlation *c;
+    const depthwise_phase *phases;
+    ptrdiff_t count;
     const real *in;
-    real *out, *weights, *bias; /* weights: [tap][lane], bias: [lane] */
+    real *weights, *bias; /* weights: [kh][kw][lane], bias: [lane] */
     ptrdiff_t lanes;
-    cut cut;
+    cut cut; /* by the rows of the first phase, which has the most */
     int in_place, out_in_place;
 } context;
 
 /* ---- forward, and backward to the input -------------------------------------------------------------------------- */
 
-/* One vector of channels of a row of outputs. x: the first tap of output 0, at distances row, pixel. */
+/* A row of outputs, all lanes of it. x: the first tap of output 0, at distances row, pixel. */
 typedef struct {
     const real *x, *w, *bias;
     real *out;
     ptrdiff_t row, pixel, step, out_step, w_row, w_tap; /* step: from output to output */
-    ptrdiff_t h_begin, h_end;                           /* taps inside */
+    ptrdiff_t lanes;
+    ptrdiff_t h_begin, h_end; /* taps inside */
     int relu;
 } line;
 
 static void outputs_1(const line *l, ptrdiff_t q, ptrdiff_t w_begin, ptrdiff_t w_end)
 {
-    vec s = v_load(l->bias);
-    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
-        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
-        for (ptrdiff_t tw = w_begin; tw < w_end; tw++) {
-            s = v_fma(v_load(x + tw * l->pixel), v_load(w + tw * l->w_tap), s);
+    for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane)) {
+        vec s = v_load(l->bias + lane);
+        for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+            const real *x = l->x + lane + th * l->row + q * l->step, *w = l->w + lane + th * l->w_row;
+            for (ptrdiff_t tw = w_begin; tw < w_end; tw++) {
+                s = v_fma(v_load(x + tw * l->pixel), v_load(w + tw * l->w_tap), s);
+            }
         }
+        v_store(l->out + lane + q * l->out_step, l->relu ? v_relu(s) : s);
     }
-    v_store(l->out + q * l->out_step, l->relu ? v_relu(s) : s);
 }
 
-static void store_4(const line *l, ptrdiff_t q, vec a, vec b, vec c, vec d)
+static inline void store_4(const line *l, real *out, vec a, vec b, vec c, vec d)
 {
-    real *out = l->out + q * l->out_step;
     v_store(out, l->relu ? v_relu(a) : a);
     v_store(out + l->out_step, l->relu ? v_relu(b) : b);
     v_store(out + 2 * l->out_step, l->relu ? v_relu(c) : c);
@@ -77,18 +87,20 @@ static void store_4(const line *l, ptrdiff_t q, vec a, vec b, vec c, vec d)
 
 static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
 {
-    vec a = v_load(l->bias), b = a, c = a, d = a;
-    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
-        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
-        for (ptrdiff_t tw = 0; tw < taps; tw++, x += l->pixel, w += l->w_tap) {
-            vec weight = v_load(w);
-            a = v_fma(v_load(x), weight, a);
-            b = v_fma(v_load(x + l->step), weight, b);
-            c = v_fma(v_load(x + 2 * l->step), weight, c);
-            d = v_fma(v_load(x + 3 * l->step), weight, d);
+    for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane)) {
+        vec a = v_load(l->bias + lane), b = a, c = a, d = a;
+        for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+            const real *x = l->x + lane + th * l->row + q * l->step, *w = l->w + lane + th * l->w_row;
+            for (ptrdiff_t tw = 0; tw < taps; tw++, x += l->pixel, w += l->w_tap) {
+                vec weight = v_load(w);
+                a = v_fma(v_load(x), weight, a);
+                b = v_fma(v_load(x + l->step), weight, b);
+                c = v_fma(v_load(x + 2 * l->step), weight, c);
+                d = v_fma(v_load(x + 3 * l->step), weight, d);
+            }
         }
+        store_4(l, l->out + lane + q * l->out_step, a, b, c, d);
     }
-    store_4(l, q, a, b, c, d);
 }
 
 /* Four outputs of three taps that are neighbours, with step 1 or 2: an input that several outputs see is loaded once.
@@ -97,69 +109,81 @@ static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
 
 static void outputs_4_step_1(const line *l, ptrdiff_t q, int skip_first, int skip_last)
 {
-    vec a = v_load(l->bias), b = a, c = a, d = a;
-    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
-        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
-        vec w0 = v_load(w), w1 = v_load(w + l->w_tap), w2 = v_load(w + 2 * l->w_tap), now;
-        if (!skip_first) {
-            MULTIPLY_ADD(a, v_load(x), w0);
+    for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane)) {
+        vec a = v_load(l->bias + lane), b = a, c = a, d = a;
+        for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+            const real *x = l->x + lane + th * l->row + q * l->step, *w = l->w + lane + th * l->w_row;
+            vec w0 = v_load(w), w1 = v_load(w + l->w_tap), w2 = v_load(w + 2 * l->w_tap), now;
+            if (!skip_first) {
+                MULTIPLY_ADD(a, v_load(x), w0);
+            }
+            now = v_load(x + l->pixel);
+            MULTIPLY_ADD(a, now, w1);
+            MULTIPLY_ADD(b, now, w0);
+            now = v_load(x + 2 * l->pixel);
+            MULTIPLY_ADD(a, now, w2);
+            MULTIPLY_ADD(b, now, w1);
+            MULTIPLY_ADD(c, now, w0);
+            now = v_load(x + 3 * l->pixel);
+            MULTIPLY_ADD(b, now, w2);
+            MULTIPLY_ADD(c, now, w1);
+            MULTIPLY_ADD(d, now, w0);
+            now = v_load(x + 4 * l->pixel);
+            MULTIPLY_ADD(c, now, w2);
+            MULTIPLY_ADD(d, now, w1);
+            if (!skip_last) {
+                MULTIPLY_ADD(d, v_load(x + 5 * l->pixel), w2);
+            }
         }
-        now = v_load(x + l->pixel);
-        MULTIPLY_ADD(a, now, w1);
-        MULTIPLY_ADD(b, now, w0);
-        now = v_load(x + 2 * l->pixel);
-        MULTIPLY_ADD(a, now, w2);
-        MULTIPLY_ADD(b, now, w1);
-        MULTIPLY_ADD(c, now, w0);
-        now = v_load(x + 3 * l->pixel);
-        MULTIPLY_ADD(b, now, w2);
-        MULTIPLY_ADD(c, now, w1);
-        MULTIPLY_ADD(d, now, w0);
-        now = v_load(x + 4 * l->pixel);
-        MULTIPLY_ADD(c, now, w2);
-        MULTIPLY_ADD(d, now, w1);
-        if (!skip_last) {
-            MULTIPLY_ADD(d, v_load(x + 5 * l->pixel), w2);
-        }
+        store_4(l, l->out + lane + q * l->out_step, a, b, c, d);
     }
-    store_4(l, q, a, b, c, d);
 }
 
 static void outputs_4_step_2(const line *l, ptrdiff_t q, int skip_first, int skip_last)
 {
-    vec a = v_load(l->bias), b = a, c = a, d = a;
-    for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
-        const real *x = l->x + th * l->row + q * l->step, *w = l->w + th * l->w_row;
-        vec w0 = v_load(w), w1 = v_load(w + l->w_tap), w2 = v_load(w + 2 * l->w_tap), now;
-        if (!skip_first) {
-            MULTIPLY_ADD(a, v_load(x), w0);
+    for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane)) {
+        vec a = v_load(l->bias + lane), b = a, c = a, d = a;
+        for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+            const real *x = l->x + lane + th * l->row + q * l->step, *w = l->w + lane + th * l->w_row;
+            vec w0 = v_load(w), w1 = v_load(w + l->w_tap), w2 = v_load(w + 2 * l->w_tap), now;
+            if (!skip_first) {
+                MULTIPLY_ADD(a, v_load(x), w0);
+            }
+            MULTIPLY_ADD(a, v_load(x + l->pixel), w1);
+            now = v_load(x + 2 * l->pixel);
+            MULTIPLY_ADD(a, now, w2);
+            MULTIPLY_ADD(b, now, w0);
+            MULTIPLY_ADD(b, v_load(x + 3 * l->pixel), w1);
+            now = v_load(x + 4 * l->pixel);
+            MULTIPLY_ADD(b, now, w2);
+            MULTIPLY_ADD(c, now, w0);
+            MULTIPLY_ADD(c, v_load(x + 5 * l->pixel), w1);
+            now = v_load(x + 6 * l->pixel);
+            MULTIPLY_ADD(c, now, w2);
+            MULTIPLY_ADD(d, now, w0);
+            MULTIPLY_ADD(d, v_load(x + 7 * l->pixel), w1);
+            if (!skip_last) {
+                MULTIPLY_ADD(d, v_load(x + 8 * l->pixel), w2);
+            }
         }
-        MULTIPLY_ADD(a, v_load(x + l->pixel), w1);
-        now = v_load(x + 2 * l->pixel);
-        MULTIPLY_ADD(a, now, w2);
-        MULTIPLY_ADD(b, now, w0);
-        MULTIPLY_ADD(b, v_load(x + 3 * l->pixel), w1);
-        now = v_load(x + 4 * l->pixel);
-        MULTIPLY_ADD(b, now, w2);
-        MULTIPLY_ADD(c, now, w0);
-        MULTIPLY_ADD(c, v_load(x + 5 * l->pixel), w1);
-        now = v_load(x + 6 * l->pixel);
-        MULTIPLY_ADD(c, now, w2);
-        MULTIPLY_ADD(d, now, w0);
-        MULTIPLY_ADD(d, v_load(x + 7 * l->pixel), w1);
-        if (!skip_last) {
-            MULTIPLY_ADD(d, v_load(x + 8 * l->pixel), w2);
-        }
+        store_4(l, l->out + lane + q * l->out_step, a, b, c, d);
     }
-    store_4(l, q, a, b, c, d);
+}
+
+/* Three neighbouring taps, of which at most the first one of output 0 and the last of the last output are outside. */
+static int is_row_of_three(axis w)
+{
+    return w.taps == 3 && w.spread == 1 && w.step <= 2 && w.out >= 4 && w.offset >= -1 &&
+           axis_first(w, w.out - 1) + 2 <= w.in;
 }
 
 /* The last four overlap those before where 4 does not divide the row. */
-static void output_row_of_three(const line *l, axis w)
+static void output_row_of_three(const line *l, axis w, prefetch *next)
 {
     int outside = axis_first(w, w.out - 1) + 2 >= w.in;
     for (ptrdiff_t q = 0; q < w.out; q += 4) {
         ptrdiff_t begin = at_most(q, w.out - 4);
+        prefetch_some(next);
         int skip_first = begin == 0 && w.offset < 0, skip_last = begin == w.out - 4 && outside;
         if (w.step == 1) {
             outputs_4_step_1(l, begin, skip_first, skip_last);
@@ -169,16 +193,16 @@ static void output_row_of_three(const line *l, axis w)
     }
 }
 
-static void output_row(const line *l, axis w)
+static void output_row(const line *l, axis w, prefetch *next)
 {
     ptrdiff_t begin, end, first, last, q = 0;
-    if (w.taps == 3 && w.spread == 1 && w.step <= 2 && w.out >= 4 && w.offset >= -1 &&
-        axis_first(w, w.out - 1) + 2 <= w.in) {
-        output_row_of_three(l, w);
+    if (is_row_of_three(w)) {
+        output_row_of_three(l, w, next);
         return;
     }
     outputs_inside(w, &begin, &end);
     while (q < w.out) {
+        prefetch_some(next);
         if (q >= begin && q < end && end - begin >= 4) {
             outputs_4(l, at_most(q, end - 4), w.taps);
             q = at_most(q + 4, end);
@@ -203,11 +227,11 @@ static void copy_out(const correlation *c, const real *results, ptrdiff_t lanes,
     }
 }
 
-/* The input rows that output rows row .. row+rows-1 read, without a border, [row][column][lane]; *first: number of the
- * first of them. */
-static void load_rows(const context *x, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room, ptrdiff_t *first)
+/* The input rows that output rows row .. row+rows-1 of a phase read, without a border, [row][column][lane]; returns the
+ * number of the first of them. */
+static ptrdiff_t load_rows(const context *x, const correlation *c, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows,
+                           real *room)
 {
-    const correlation *c = x->c;
     ptrdiff_t begin = at_least(axis_first(c->h, row), 0);
     ptrdiff_t end = at_most(axis_first(c->h, row) + axis_reach(c->h, rows), c->h.in);
     piece p = {.image = x->in + image * c->in.n,
@@ -220,73 +244,129 @@ static void load_rows(const context *x, ptrdiff_t image, ptrdiff_t row, ptrdiff_
                .col = 0,
                .cols = c->w.in};
     FN(pack_channels)(&p, x->lanes, room);
-    *first = begin;
+    return begin;
+}
+
+/* Values of scratch that `rows` output rows of a phase need for their input, and for their output. */
+static ptrdiff_t room_in(const context *x, const correlation *c, ptrdiff_t rows)
+{
+    return x->in_place ? 0 : at_least(axis_reach(c->h, rows), 0) * c->w.in * x->lanes + PACK_SLACK;
+}
+
+static ptrdiff_t room_out(const context *x, const correlation *c, ptrdiff_t rows)
+{
+    return x->out_in_place ? 0 : rows * c->w.out * x->lanes;
+}
+
+/* What output row `row` + 1 reads and `row` does not, also where that is in the next image. */
+static prefetch next_rows(const context *x, const correlation *c, ptrdiff_t image, ptrdiff_t row)
+{
+    ptrdiff_t next = image * c->h.in + axis_first(c->h, row) + (c->h.taps - 1) * c->h.spread + 1;
+    ptrdiff_t rows = x->in_place ? at_most(c->h.step, c->N * c->h.in - next) : 0;
+    return prefetch_of(x->in + next * c->in.h, at_least(rows, 0) * c->in.h, c->w.out / 4);
+}
+
+/* Output rows row .. row+rows-1 of one phase and image. */
+static void phase_strip(const context *x, const depthwise_phase *phase, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows,
+                        real *room)
+{
+    const correlation *c = &phase->c;
+    const real *in = x->in + image * c->in.n;
+    real *out = phase->out + image * c->out.n + row * c->out.h, *results = room + room_in(x, c, rows);
+    ptrdiff_t first = 0, in_row = c->in.h, in_pixel = c->in.w;
+    if (!x->in_place) {
+        first = load_rows(x, c, image, row, rows, room);
+        in = room;
+        in_row = c->w.in * x->lanes;
+        in_pixel = x->lanes;
+    }
+    line l = {.w = x->weights + (c->h.kernel * c->w_kh + c->w.kernel * c->w_kw) * x->lanes,
+              .bias = x->bias,
+              .row = c->h.spread * in_row,
+              .pixel = c->w.spread * in_pixel,
+              .step = c->w.step * in_pixel,
+              .out_step = x->out_in_place ? c->out.w : x->lanes,
+              .w_row = c->h.kernel_step * c->w_kh * x->lanes,
+              .w_tap = c->w.kernel_step * c->w_kw * x->lanes,
+              .lanes = x->lanes,
+              .relu = c->relu};
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        taps_inside(c->h, row + r, &l.h_begin, &l.h_end);
+        l.x = in + (axis_first(c->h, row + r) - first) * in_row + c->w.offset * in_pixel;
+        l.out = x->out_in_place ? out + r * c->out.h : results + r * c->w.out * x->lanes;
+        prefetch next = next_rows(x, c, image, row + r);
+        output_row(&l, c->w, &next);
+    }
+    if (!x->out_in_place) {
+        copy_out(c, results, x->lanes, rows, out);
+    }
+}
+
+/* The lines that the phases will write in their row `row`: a share of them while each phase writes the row before.
+ * Always inlined: GCC drops calls of a function that does nothing but prefetch. */
+static inline __attribute__((always_inline)) void prefetch_output(const context *x, ptrdiff_t image, ptrdiff_t row,
+                                                                  ptrdiff_t share)
+{
+    const correlation *c = &x->phases->c;
+    const real *out = x->phases->out + image * c->out.n + row * c->out.h;
+    ptrdiff_t values = row < c->h.out ? c->out.h : 0, line = 64 / (ptrdiff_t)sizeof(real);
+    for (ptrdiff_t i = values * share / x->count; i < values * (share + 1) / x->count; i += line) {
+        __builtin_prefetch(out + i, 1, 2);
+    }
 }
 
 static void correlate_chunk(void *context_, ptrdiff_t chunk)
 {
     const context *x = context_;
-    const correlation *c = x->c;
     ptrdiff_t strip = chunk % x->cut.strips, image = chunk / x->cut.strips * x->cut.images;
-    ptrdiff_t last = at_most(image + x->cut.images, c->N), row = strip * x->cut.rows;
-    ptrdiff_t rows = at_most(x->cut.rows, c->h.out - row);
-    size_t in_values = x->in_place ? 0 : (size_t)(axis_reach(c->h, rows) * c->w.in * x->lanes + PACK_SLACK);
-    size_t out_values = x->out_in_place ? 0 : (size_t)(rows * c->w.out * x->lanes);
-    real *room = scratch((in_values + out_values + 1) * sizeof(real));
+    ptrdiff_t last = at_most(image + x->cut.images, x->phases->c.N), row = strip * x->cut.rows, most = 0;
+    for (ptrdiff_t p = 0; p < x->count; p++) {
+        const correlation *c = &x->phases[p].c;
+        ptrdiff_t rows = at_most(x->cut.rows, c->h.out - row);
+        most = at_least(most, rows > 0 ? room_in(x, c, rows) + room_out(x, c, rows) : 0);
+    }
+    real *room = scratch((size_t)(most + 1) * sizeof(real));
     if (room == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
-    line l = {.row = x->in_place ? c->h.spread * c->in.h : c->h.spread * c->w.in * x->lanes,
-              .pixel = c->w.spread * (x->in_place ? c->in.w : x->lanes),
-              .step = c->w.step * (x->in_place ? c->in.w : x->lanes),
-              .out_step = x->out_in_place ? c->out.w : x->lanes,
-              .w_row = c->w.taps * x->lanes,
-              .w_tap = x->lanes,
-              .relu = c->relu};
+    /* Phases write between each other: they take turns row by row, so that they fill lines and pages together. */
+    int in_turns = x->count > 1 && x->in_place && x->out_in_place;
+    ptrdiff_t some = in_turns ? 1 : x->cut.rows;
     for (; image < last; image++) {
-        const real *in = x->in + image * c->in.n;
-        ptrdiff_t first = 0, in_row = c->in.h, in_pixel = c->in.w;
-        if (!x->in_place) {
-            load_rows(x, image, row, rows, room, &first);
-            in = room;
-            in_row = c->w.in * x->lanes;
-            in_pixel = x->lanes;
-        }
-        real *out = x->out + image * c->out.n + row * c->out.h, *results = room + in_values;
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            taps_inside(c->h, row + r, &l.h_begin, &l.h_end);
-            ptrdiff_t corner = (axis_first(c->h, row + r) - first) * in_row + c->w.offset * in_pixel;
-            for (ptrdiff_t v = 0; v < ceil_div(x->lanes, VLEN); v++) {
-                ptrdiff_t lane = vector_begin(x->lanes, v);
-                l.x = in + corner + lane;
-                l.w = x->weights + lane;
-                l.bias = x->bias + lane;
-                l.out = x->out_in_place ? out + r * c->out.h + lane : results + r * c->w.out * x->lanes + lane;
-                output_row(&l, c->w);
+        for (ptrdiff_t begin = row; begin < row + x->cut.rows; begin += some) {
+            for (ptrdiff_t p = 0; p < x->count; p++) {
+                ptrdiff_t rows = at_most(some, x->phases[p].c.h.out - begin);
+                if (in_turns) {
+                    prefetch_output(x, image, begin + 1, p);
+                }
+                if (rows > 0) {
+                    phase_strip(x, x->phases + p, image, begin, rows, room);
+                }
             }
-        }
-        if (!x->out_in_place) {
-            copy_out(c, results, x->lanes, rows, out);
         }
     }
 }
 
 /* cut_batch counts multiplications; here each of them loads, and takes about four times as long. */
-static cut cut_depthwise(const correlation *c)
+static cut cut_depthwise(const context *x)
 {
+    const correlation *c = &x->phases->c;
     correlation as_dense = *c;
-    as_dense.IC = 4 * c->G; /* of one group */
-    double row_bytes = (double)c->h.step * c->w.in * c->G * sizeof(real);
+    as_dense.IC = 4 * c->G * x->count; /* of one group */
+    double row_bytes = (double)(c->h.step * c->w.in + x->count * c->w.out) * c->G * sizeof(real);
     return FN(cut_batch)(&as_dense, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
 }
 
-void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w, const real *bias, real *out)
+void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
+                             const real *bias)
 {
-    context x = {.c = c, .in = in, .out = out, .lanes = lanes_of(c), .cut = cut_depthwise(c)};
+    const correlation *c = &phases->c;
+    context x = {.phases = phases, .count = count, .in = in, .lanes = lanes_of(c)};
+    x.cut = cut_depthwise(&x);
     x.in_place = c->in.c == 1 && c->G >= VLEN;
     x.out_in_place = c->out.c == 1 && c->G >= VLEN;
-    ptrdiff_t taps = c->h.taps * c->w.taps;
+    ptrdiff_t taps = c->w_ic_taps;
     x.weights = memory_get((size_t)((taps + 1) * x.lanes) * sizeof(real));
     if (x.weights == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
@@ -296,9 +376,7 @@ void FN(correlate_depthwise)(const correlation *c, const real *in, const real *w
     memset(x.weights, 0, (size_t)((taps + 1) * x.lanes) * sizeof(real));
     for (ptrdiff_t k = 0; k < c->G; k++) {
         for (ptrdiff_t t = 0; t < taps; t++) {
-            ptrdiff_t kh = c->h.kernel + t / c->w.taps * c->h.kernel_step;
-            ptrdiff_t kw = c->w.kernel + t % c->w.taps * c->w.kernel_step;
-            x.weights[t * x.lanes + k] = w[k * c->w_group + kh * c->w_kh + kw * c->w_kw];
+            x.weights[t * x.lanes + k] = w[k * c->w_group + t];
         }
         x.bias[k] = bias != NULL ? bias[k] : 0;
     }
