@@ -31,11 +31,10 @@ class DataFeed(Dataset):
     def __getitem__(self, index):
         return [cnn.from_numpy(self.normalise(self.images[index])), cnn.from_numpy(self.labels[index].copy())]
 
-    def __getitems__(self, indices):
-        """The samples of a batch. The DataLoader calls this: all pixels are gathered and normalised in one go."""
-        x = cnn.from_numpy(self.normalise(self.images[indices]))
-        t = cnn.from_numpy(self.labels[indices])
-        return [[x[i], t[i]] for i in range(len(indices))]
+    def __getbatch__(self, indices):
+        """The same for a whole batch, [x (N, 3, 32, 32), t (N, 1)]. The DataLoader asks for it: all pixels are gathered
+        and normalised in one go."""
+        return [cnn.from_numpy(self.normalise(self.images[indices])), cnn.from_numpy(self.labels[indices])]
 
     def normalise(self, pixels):
         """Pixels (3, 32, 32) or (N, 3, 32, 32) as float32: red, green and blue each with its own statistics."""

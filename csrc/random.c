@@ -74,7 +74,7 @@ uint64_t random_long(struct generator *g)
     return high << 32 | random_word(g);
 }
 
-static void words(struct generator *g, uint32_t *w, ptrdiff_t n)
+void random_words(struct generator *g, uint32_t *w, ptrdiff_t n)
 {
     while (n > 0) {
         if (g->left == 1) {
@@ -95,7 +95,7 @@ static void words(struct generator *g, uint32_t *w, ptrdiff_t n)
 static void longs(struct generator *g, uint64_t *q, ptrdiff_t n)
 {
     uint32_t w[2 * PIECE];
-    words(g, w, 2 * n);
+    random_words(g, w, 2 * n);
     for (ptrdiff_t i = 0; i < n; i++) {
         q[i] = (uint64_t)w[2 * i] << 32 | w[2 * i + 1];
     }
@@ -242,7 +242,7 @@ static void uniform_f32_piece(const struct fill *f, ptrdiff_t begin, ptrdiff_t n
     uint32_t w[PIECE];
     float *x = (float *)f->x + begin;
     float low = (float)f->a, high = (float)f->b, width = high - low;
-    words(f->g, w, n);
+    random_words(f->g, w, n);
     for (ptrdiff_t i = 0; i < n; i++) {
         x[i] = (float)(int32_t)(w[i] & 0xffffff) * 0x1p-24f;
     }
@@ -345,7 +345,7 @@ static void integers_piece(const struct fill *f, ptrdiff_t begin, ptrdiff_t n)
     int64_t values[PIECE];
     if (f->range != 0 && f->range < (uint64_t)1 << 28) {
         uint32_t w[PIECE], range = (uint32_t)f->range;
-        words(f->g, w, n);
+        random_words(f->g, w, n);
         for (ptrdiff_t i = 0; i < n; i++) {
             values[i] = (int64_t)(w[i] % range + (uint64_t)f->low);
         }
@@ -377,7 +377,7 @@ static void integers_of_type_piece(const struct fill *f, ptrdiff_t begin, ptrdif
         }
     } else {
         uint32_t w[PIECE], range = (uint32_t)f->range;
-        words(f->g, w, n);
+        random_words(f->g, w, n);
         for (ptrdiff_t i = 0; i < n; i++) {
             values[i] = (int64_t)(w[i] % range);
         }
@@ -468,7 +468,7 @@ static void bernoulli_each_piece(const struct fill *f, ptrdiff_t begin, ptrdiff_
     } else {
         const float *p = (const float *)f->p + begin;
         uint32_t w[PIECE];
-        words(f->g, w, n);
+        random_words(f->g, w, n);
         for (ptrdiff_t i = 0; i < n; i++) {
             values[i] = (float)(int32_t)(w[i] & 0xffffff) * 0x1p-24f < p[i];
         }

@@ -39,6 +39,9 @@ int random_set_state(struct generator *g, const void *bytes);
 uint32_t random_word(struct generator *g);
 uint64_t random_long(struct generator *g);
 
+/* n words, one after the other. */
+void random_words(struct generator *g, uint32_t *w, ptrdiff_t n);
+
 /* uniform_: u * (high - low) + low in one rounding, with u = (w mod 2^24) / 2^24 for float32 and (q mod 2^53) / 2^53
  * for float64. A value that rounds up to high becomes low. */
 void random_uniform(struct generator *g, void *x, enum random_type type, ptrdiff_t n, double low, double high);

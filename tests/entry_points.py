@@ -520,6 +520,21 @@ optimiser(
     },
 )
 
+
+@entry
+def image_batch(r):
+    """A first row of padding, then rows 1 to 4 of an image; columns from right to left."""
+    move = [[0, 1, 1, 5], [4, -1, 0, 5]]
+    return {
+        "images": r.integers(0, 256, (4, 3, 6, 5), dtype=np.uint8),
+        "indices": np.array([3, 0]),
+        "moves": np.array([move, move]),
+        "table": real(r, 3, 256),
+        "height": 5,
+        "width": 5,
+    }
+
+
 # ---- random numbers: methods of a Generator, which fill an array in place ----
 
 
@@ -543,6 +558,7 @@ fill("_exponential", 2.0)
 fill("_geometric", 0.3)
 fill("_cauchy", 0.0, 1.0)
 fill("_log_normal", 0.0, 1.0)
+method("_words", lambda r: {"n": 10})
 method("_permutation", lambda r: {"n": 10})
 method(
     "_bernoulli_each",

@@ -535,7 +535,7 @@ def test_items_and_batches_are_the_same_numbers(data):
         np.testing.assert_allclose(x.numpy()[colour], expected, rtol=0, atol=1e-6)
     assert t.item() == labels[7]
     indices = [7, 0, 429, 7]
-    for index, (xs, ts) in zip(indices, feed.__getitems__(indices), strict=True):
+    for index, xs, ts in zip(indices, *feed.__getbatch__(indices), strict=True):
         assert xs.numpy().tobytes() == feed[index][0].numpy().tobytes()
         assert ts.item() == feed[index][1].item()
     (x, t) = next(iter(DataLoader(feed, 32)))

@@ -12,7 +12,7 @@ import pytest
 from vision_oracle import needs_torchvision, torchvision
 
 import cnn
-from cnn.utils.data import DataLoader, Subset
+from cnn.utils.data import DataLoader, Subset, default_collate
 from cnn.vision import datasets, utils
 from cnn.vision import transforms as T
 from cnn.vision.datasets import DatasetError, shapes
@@ -106,12 +106,26 @@ FAST = {
     "flips": T.Compose([T.RandomHorizontalFlip(0.3), T.RandomVerticalFlip(0.7), T.ToTensor()]),
     "flip and crops": T.Compose([T.RandomHorizontalFlip(), T.RandomCrop((20, 24)), T.RandomCrop(24, 3), T.ToTensor()]),
     "margins": T.Compose([T.RandomCrop(30, padding=(1, 2, 3, 4)), T.ToTensor(), NORMALIZE]),
+    "nothing is drawn": T.Compose([T.RandomCrop(32), T.RandomCrop((32, 32), padding=0), T.ToTensor()]),
+    "only columns differ": T.Compose([T.RandomCrop((32, 12)), T.RandomHorizontalFlip(), T.ToTensor()]),
+    "crop of a margin": T.Compose([T.RandomCrop(4, padding=20), T.RandomVerticalFlip(), T.ToTensor(), NORMALIZE]),
+    "padded": T.Compose([T.Pad((1, 2)), T.RandomHorizontalFlip(1), T.RandomCrop(32), T.ToTensor(), NORMALIZE]),
+    "cut": T.Compose([T.Pad([-1, 0, -3, 2]), T.RandomHorizontalFlip(1), T.ToTensor()]),
+    "middle": T.Compose([T.RandomVerticalFlip(), T.CenterCrop((21, 32)), T.CenterCrop(16), T.ToTensor()]),
+    "on tensors": T.Compose([T.ToTensor(), T.RandomHorizontalFlip(), T.RandomCrop(32, padding=4), NORMALIZE]),
+    "within": T.Compose([T.Compose([T.RandomHorizontalFlip(), T.ToTensor()]), T.Compose([NORMALIZE])]),
+    "version 2": T.v2.Compose(
+        [T.v2.ToImage(), T.v2.RandomCrop(32, padding=4), T.v2.ToDtype(cnn.float32, scale=True), NORMALIZE]
+    ),
 }
 ONE_BY_ONE = {
     "edge": T.Compose([T.RandomCrop(32, padding=4, padding_mode="reflect"), T.ToTensor()]),
     "fill": T.Compose([T.RandomCrop(32, padding=4, fill=9), T.ToTensor()]),
     "needed": T.Compose([T.RandomCrop(40, pad_if_needed=True), T.ToTensor()]),
-    "after": T.Compose([T.ToTensor(), T.RandomHorizontalFlip()]),
+    "after": T.Compose([T.ToTensor(), NORMALIZE, T.RandomCrop(32, padding=4)]),
+    "larger middle": T.Compose([T.CenterCrop(40), T.ToTensor()]),
+    "bytes": T.v2.ToImage(),
+    "each pixel": T.Compose([T.ToTensor(), T.Normalize(cnn.rand(3, 32, 32), cnn.ones(3, 32, 32))]),
     "function": T.Compose([T.ToTensor(), lambda x: 2 * x]),
     "colour": T.Compose([T.ColorJitter(0.5), T.ToTensor()]),
 }
@@ -121,17 +135,16 @@ ONE_BY_ONE = {
 def test_batches_have_the_bits_and_draws_of_single_images(small_cifar, name):
     transform = FAST.get(name) or ONE_BY_ONE[name]
     data = datasets.CIFAR10(small_cifar, transform=transform)
-    indices = [7, 3, 3, 19, 0]
+    indices = [7, 3, -2, 3, 19, 0]
     cnn.manual_seed(4)
     batch = data.__getbatch__(indices)
     assert (batch is NotImplemented) == (name in ONE_BY_ONE)
-    after = cnn.rand(1).item()
-    cnn.manual_seed(4)
-    x, t = next(iter(DataLoader([data[i] for i in indices], len(indices))))
+    state = cnn.get_rng_state().numpy()
     if name in FAST:
         cnn.manual_seed(4)
-        x = cnn.stack([data[i][0] for i in indices])
-        assert cnn.rand(1).item() == after
+        samples = [data[i] for i in indices]
+        np.testing.assert_array_equal(cnn.get_rng_state().numpy(), state)
+        x, t = default_collate(samples)
         np.testing.assert_array_equal(batch[0].numpy(), x.numpy())
         assert batch[0].numpy().dtype == np.float32
         assert batch[0].is_contiguous()
@@ -158,6 +171,47 @@ def test_a_loader_of_cifar10_is_torchs_batch_for_batch(small_cifar, unchecked, w
             np.testing.assert_array_equal(t.numpy(), u.numpy())
 
 
+def test_a_large_batch_in_every_instruction_set_and_memory_order(every_isa):
+    """The words of the random stream are made 624 at a time; here they are made anew several times."""
+    usual = datasets.Shapes(size=500, transform=FAST["usual"])
+    for data in (usual.data, usual.data.copy(), np.asfortranarray(usual.data), usual.data[::-1, :, ::-1]):
+        usual.data = data
+        cnn.manual_seed(1)
+        x, t = next(iter(DataLoader(usual, 500, shuffle=True)))
+        state = cnn.get_rng_state().numpy()
+        cnn.manual_seed(1)
+        y, u = next(iter(DataLoader(usual, 500, shuffle=True, collate_fn=lambda samples: default_collate(samples))))
+        np.testing.assert_array_equal(cnn.get_rng_state().numpy(), state)
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+        np.testing.assert_array_equal(t.numpy(), u.numpy())
+
+
+def test_a_batch_follows_the_default_dtype():
+    data = datasets.Shapes(size=20, transform=FAST["usual"])
+    cnn.set_default_dtype(cnn.float64)
+    try:
+        cnn.manual_seed(3)
+        x, _ = data.__getbatch__([4, 2])
+        cnn.manual_seed(3)
+        y = cnn.stack([data[i][0] for i in (4, 2)])
+    finally:
+        cnn.set_default_dtype(cnn.float32)
+    assert x.dtype == cnn.float64
+    np.testing.assert_array_equal(x.numpy(), y.numpy())
+
+
+def test_mistakes_of_a_batch_are_those_of_an_image():
+    too_large = datasets.Shapes(size=20, transform=T.Compose([T.RandomCrop(50, padding=4), T.ToTensor()]))
+    with pytest.raises(ValueError, match=r"Required crop size \(50, 50\) is larger than input image size \(40, 40\)"):
+        next(iter(DataLoader(too_large, 4)))
+    no_std = datasets.Shapes(size=20, transform=T.Compose([T.ToTensor(), T.Normalize([0.5], [0.0])]))
+    with pytest.raises(ValueError, match="std evaluated to zero"):
+        next(iter(DataLoader(no_std, 4)))
+    data = datasets.Shapes(size=20, transform=T.ToTensor())
+    with pytest.raises(IndexError):
+        next(iter(DataLoader(data, 2, sampler=[3, 20])))
+
+
 def test_subclasses_and_subsets_get_their_own_samples(small_cifar):
     class Dark(datasets.CIFAR10):
         def __getitem__(self, index):
@@ -166,6 +220,13 @@ def test_subclasses_and_subsets_get_their_own_samples(small_cifar):
 
     x, t = next(iter(DataLoader(Dark(small_cifar, transform=T.ToTensor()), 3)))
     assert x.sum().item() == 0
+
+    class Pairs(datasets.CIFAR10):
+        def __getitems__(self, indices):
+            return [(i, -i) for i in indices]
+
+    x, t = next(iter(DataLoader(Pairs(small_cifar, transform=T.ToTensor()), 3)))
+    assert (x.tolist(), t.tolist()) == ([0, 1, 2], [0, -1, -2])
     data = datasets.CIFAR10(small_cifar, transform=T.ToTensor())
     x, t = next(iter(DataLoader(Subset(data, [9, 4]), 2)))
     np.testing.assert_array_equal(x[1].numpy(), data[4][0].numpy())
@@ -208,6 +269,14 @@ def test_mnist_is_torchvisions(tmp_path, unchecked, name, train):
         assert x.shape == (1, 28, 28)
         np.testing.assert_array_equal(x.numpy() * 255, np.asarray(theirs[1][0])[None])
         assert t == theirs[1][1]
+        ours.transform = T.Compose([T.RandomCrop(28, padding=2), T.ToTensor(), T.Normalize((0.1307,), (0.3081,))])
+        cnn.manual_seed(5)
+        x, t = ours.__getbatch__([2, 0, -1])
+        cnn.manual_seed(5)
+        y, u = default_collate([ours[i] for i in (2, 0, -1)])
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+        np.testing.assert_array_equal(t.numpy(), u.numpy())
+        assert t.dtype == u.dtype
     assert repr(getattr(datasets, name)(str(tmp_path), train)) == repr(theirs)
 
 

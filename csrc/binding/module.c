@@ -65,6 +65,7 @@ PyObject *ShapeError, *DTypeError;
     F(matmul, "(a, b) -> c: (M,K) (K,N) or (S,M,K) (S,K,N), any strides")                                              \
     F(interpolate_forward, "(x, row sources, row weights, column sources, column weights) -> y")                       \
     F(interpolate_backward, "(dy, row sources, row weights, column sources, column weights, H, W) -> dx")              \
+    F(image_batch, "(images, indices, moves, table, height, width) -> y (N,C,height,width)")                           \
     F(relu_forward, "(x) -> y")                                                                                        \
     F(relu_forward_, "(x) -> x, changed in place")                                                                     \
     F(relu_backward, "(dy, y) -> dx")                                                                                  \

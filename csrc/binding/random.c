@@ -194,6 +194,26 @@ static PyObject *integers_of_type(PyObject *self, PyObject *const *args, Py_ssiz
     return none_or_error(finish(&draw));
 }
 
+static PyObject *raw_words(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    ptrdiff_t n;
+    if (check_nargs("words", nargs, 1) < 0 || parse_size(args[0], "words", "n", 0, PTRDIFF_MAX / 8, &n) < 0) {
+        return NULL;
+    }
+    npy_intp shape[1] = {n};
+    PyArrayObject *array = pooled_array(1, shape, NPY_UINT32, 0);
+    struct draw draw;
+    if (array == NULL || begin(&draw, self, 2 * (double)n) < 0) {
+        Py_XDECREF(array);
+        return NULL;
+    }
+    random_words(draw.stream, PyArray_DATA(array), n);
+    if (finish(&draw) < 0) {
+        Py_CLEAR(array);
+    }
+    return (PyObject *)array;
+}
+
 static PyObject *permutation(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     ptrdiff_t n;
@@ -436,6 +456,7 @@ static PyMethodDef generator_methods[] = {
     {"_normal", FAST(normal), "_normal(x, mean, std, pairs): fill x; pairs: value by value whatever the size"},
     {"_integers", FAST(integers), "_integers(x, low, range): fill x with low .. low + range - 1; range 0 is 2**64"},
     {"_integers_of_type", FAST(integers_of_type), "_integers_of_type(x): fill x with 0 .. the type's largest"},
+    {"_words", FAST(raw_words), "_words(n) -> the next n words of the stream, uint32"},
     {"_permutation", FAST(permutation), "_permutation(n) -> 0 .. n - 1 in random order"},
     {"_bernoulli", FAST(bernoulli), "_bernoulli(x, p): fill x with ones with probability p"},
     {"_bernoulli_each", FAST(bernoulli_each), "_bernoulli_each(x, p): fill x with ones with probabilities p[i]"},

@@ -102,6 +102,8 @@
                             ptrdiff_t planes, ptrdiff_t taps))                                                         \
     K(interpolate_backward, (const real *dy, real *dx, const interpolate_axis *rows, const interpolate_axis *columns,  \
                              ptrdiff_t planes, ptrdiff_t taps))                                                        \
+    K(image_batch, (const uint8_t *x, const ptrdiff_t strides[4], const int64_t *indices, const int64_t *moves,        \
+                    const real *table, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OH, ptrdiff_t OW))                 \
     K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
     K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \

@@ -18,7 +18,8 @@ class Dataset(Generic[T]):
     Two optional methods let a data set build a whole batch at once, which is much faster for data in memory:
 
     - ``__getitems__(indices)`` returns the list of samples (as in torch);
-    - ``__getbatch__(indices)`` returns what ``default_collate`` would make of these samples, or NotImplemented.
+    - ``__getbatch__(indices)`` returns what ``default_collate`` would make of these samples, or NotImplemented. It is
+      not asked where a subclass has samples of its own.
 
     Mirrors torch.utils.data.Dataset.
     """
@@ -58,8 +59,6 @@ class TensorDataset(Dataset):
         return tuple(tensor[index] for tensor in self.tensors)
 
     def __getbatch__(self, indices):
-        if type(self).__getitem__ is not TensorDataset.__getitem__:
-            return NotImplemented
         rows = cnn.tensor(indices)
         return [tensor[rows] for tensor in self.tensors]
 
@@ -166,8 +165,6 @@ class Subset(Dataset[T]):
         return samples_of(self.dataset, [self.indices[i] for i in indices])
 
     def __getbatch__(self, indices):
-        if type(self).__getitem__ is not Subset.__getitem__ or type(self).__getitems__ is not Subset.__getitems__:
-            return NotImplemented
         return batch_of(self.dataset, [self.indices[i] for i in indices])
 
     def __len__(self):
@@ -181,9 +178,16 @@ def samples_of(dataset, indices):
 
 
 def batch_of(dataset, indices):
-    """The collated batch, from a data set that builds it itself; else NotImplemented."""
-    whole = getattr(dataset, "__getbatch__", None)
-    return whole(indices) if callable(whole) else NotImplemented
+    """The collated batch, from a data set that builds it itself; else NotImplemented.
+
+    A subclass that defines samples of its own does not want the batches of its base class.
+    """
+    for kind in type(dataset).__mro__:
+        if "__getbatch__" in vars(kind):
+            return dataset.__getbatch__(indices)
+        if "__getitem__" in vars(kind) or "__getitems__" in vars(kind):
+            break
+    return NotImplemented
 
 
 def random_split(dataset, lengths, generator=None):

@@ -46,9 +46,9 @@ class CIFAR10(VisionDataset):
         return self._transformed(image_from_array(self.data[index]), self.targets[index])
 
     def __getbatch__(self, indices):
-        if type(self).__getitem__ is not CIFAR10.__getitem__ or self.target_transform is not None:
+        if self.target_transform is not None:
             return NotImplemented
-        return transformed_batch(self.transform, self.data, self.targets, indices)
+        return transformed_batch(self.transform, self.data, indices, [self.targets[i] for i in indices])
 
     def __len__(self):
         return len(self.data)

@@ -11,6 +11,7 @@ from cnn.tensor import Tensor
 from cnn.vision.datasets.cifar_files import DatasetError, search_path
 from cnn.vision.datasets.download import RemoteFile, download
 from cnn.vision.datasets.vision import VisionDataset
+from cnn.vision.transforms.batch import transformed_batch
 from cnn.vision.transforms.image import image_from_array
 
 IMAGE_LIMIT = 1 << 28  # bytes that an IDX file may hold; the largest of these is 47 million
@@ -84,6 +85,12 @@ class MNIST(VisionDataset):
 
     def __getitem__(self, index):
         return self._transformed(image_from_array(self.data._a[index]), int(self.targets._a[index]))
+
+    def __getbatch__(self, indices):
+        if self.target_transform is not None or not isinstance(self.data, Tensor):
+            return NotImplemented
+        labels = [int(self.targets._a[i]) for i in indices]
+        return transformed_batch(self.transform, self.data._a, indices, labels)
 
     def __len__(self):
         return len(self.data)

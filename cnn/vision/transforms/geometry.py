@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from numbers import Number
 
-from cnn.vision.transforms import array, draw, functional
+from cnn.vision.transforms import draw, functional
 from cnn.vision.transforms.base import Transform, angle_range, check_fill, check_sequence, fill_for, pair
 from cnn.vision.transforms.image import InterpolationMode, dimensions, interpolation_mode
 
@@ -146,19 +146,6 @@ class RandomCrop(Transform):
                     img = functional.pad(img, missing, self.fill, self.padding_mode)
         return functional.crop(img, *self.get_params(img, self.size))
 
-    def on_pixels(self):
-        """The same on an array (C, H, W) without padding it first; None where this transform does more than that."""
-        if type(self) is not RandomCrop or self.pad_if_needed or self.fill or self.padding_mode != "constant":
-            return None
-        left, top, right, bottom = functional._margins(0 if self.padding is None else self.padding)
-
-        def crop(pixels):
-            _, h, w = pixels.shape
-            i, j, height, width = self._place(h + top + bottom, w + left + right, self.size)
-            return array.crop(pixels, i - top, j - left, height, width)
-
-        return crop
-
     def __repr__(self):
         return self.described(size=self.size, padding=self.padding)
 
@@ -173,14 +160,6 @@ class RandomHorizontalFlip(Transform):
     def forward(self, img):
         return functional.hflip(img) if draw.chance(self.p) else img
 
-    def on_pixels(self):
-        """The same on an array (C, H, W), as a view."""
-        return (
-            (lambda pixels: pixels[..., ::-1] if draw.chance(self.p) else pixels)
-            if type(self) is RandomHorizontalFlip
-            else None
-        )
-
     def __repr__(self):
         return self.described(p=self.p)
 
@@ -194,14 +173,6 @@ class RandomVerticalFlip(Transform):
 
     def forward(self, img):
         return functional.vflip(img) if draw.chance(self.p) else img
-
-    def on_pixels(self):
-        """The same on an array (C, H, W), as a view."""
-        return (
-            (lambda pixels: pixels[..., ::-1, :] if draw.chance(self.p) else pixels)
-            if type(self) is RandomVerticalFlip
-            else None
-        )
 
     def __repr__(self):
         return self.described(p=self.p)
