@@ -664,9 +664,9 @@ static ptrdiff_t fused_tiles(const pass *p)
     return at_most(most, at_least(at_least(least, FUSED_LEAST), all / CHUNKS));
 }
 
-static ptrdiff_t staged_batch(pass *p)
+static ptrdiff_t staged_batch(pass *p, ptrdiff_t bytes)
 {
-    ptrdiff_t strips = at_most(p->strips, at_least(1, tiles_in(p, STAGED_BYTES) / p->tile_cols));
+    ptrdiff_t strips = at_most(p->strips, at_least(1, tiles_in(p, bytes) / p->tile_cols));
     p->strips_per_chunk = at_least(1, strips / CHUNKS);
     return strips;
 }
@@ -682,7 +682,7 @@ static void run_fused(pass *p, ptrdiff_t tiles)
 
 static void run_staged(pass *p)
 {
-    ptrdiff_t batch = staged_batch(p), chunks = ceil_div(batch, p->strips_per_chunk);
+    ptrdiff_t batch = staged_batch(p, STAGED_BYTES), chunks = ceil_div(batch, p->strips_per_chunk);
     p->v = grid_of_rows(batch * p->tile_cols, p->in.c);
     p->sums = grid_of_rows(batch * p->tile_cols, p->out.c);
     real *space = memory_get((size_t)(grid_size(p, p->v) + grid_size(p, p->sums)) * sizeof(real));
@@ -806,7 +806,7 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
         p.db_slots = p.slots;
     } else {
         tiles = 0;
-        batch = staged_batch(&p);
+        batch = staged_batch(&p, at_least(STAGED_BYTES, bytes / 2)); /* each batch passes over all sums */
         p.slots = 1;
         p.db_slots = ceil_div(batch, p.strips_per_chunk);
     }
