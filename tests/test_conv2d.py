@@ -169,6 +169,29 @@ def test_exact_special(every_isa, number):
         settings.algorithm = "auto"
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_exact_depthwise(every_isa, seed):
+    """Rows of three taps have loops of their own: every width around four, stride, border and count of vectors."""
+    random = rng(seed)
+    channels, stride = int(random.choice([4, 8, 16, 17, 24, 33, 48, 64])), (int(random.choice([1, 2, 3])), seed % 2 + 1)
+    kernel, padding = (int(random.choice([1, 3, 3, 5])), 3), (int(random.integers(0, 3)), int(random.integers(0, 3)))
+    size = int(random.integers(5, 12)), int(random.integers(3, 20))
+    case = {"stride": stride, "padding": padding, "dilation": (1, 1), "groups": channels}
+    x, w, b = (
+        random.integers(-3, 4, s)
+        for s in ((int(random.integers(1, 4)), channels, *size), (channels, 1, *kernel), channels)
+    )
+    y = expectation(x, w, b, None, case)[0]
+    dy = random.integers(-3, 4, y.shape)
+    want = expectation(x, w, b, dy, case)
+    settings.algorithm = "direct"
+    try:
+        for x_last, dy_last in ((True, True), ORDERS[seed % 3]):
+            check_exact(lambda *a: run(*a, case, x_last, dy_last), want, x, w, b, dy)  # noqa: B023
+    finally:
+        settings.algorithm = "auto"
+
+
 @pytest.mark.parametrize("algorithm", ["plain", "channels", "planes", "direct", "winograd"])
 def test_fused_relu(every_isa, algorithm):
     """The ReLU in the store is the ReLU after it."""

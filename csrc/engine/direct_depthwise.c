@@ -259,11 +259,11 @@ static ptrdiff_t room_out(const context *x, const correlation *c, ptrdiff_t rows
 }
 
 /* What output row `row` + 1 reads and `row` does not, also where that is in the next image. */
-static prefetch next_rows(const context *x, const correlation *c, ptrdiff_t image, ptrdiff_t row)
+static prefetch next_rows(const correlation *c, const real *in, ptrdiff_t image, ptrdiff_t row)
 {
     ptrdiff_t next = image * c->h.in + axis_first(c->h, row) + (c->h.taps - 1) * c->h.spread + 1;
-    ptrdiff_t rows = x->in_place ? at_most(c->h.step, c->N * c->h.in - next) : 0;
-    return prefetch_of(x->in + next * c->in.h, at_least(rows, 0) * c->in.h, c->w.out / 4);
+    ptrdiff_t rows = at_least(at_most(c->h.step, c->N * c->h.in - next), 0);
+    return prefetch_of(in + next * c->in.h, rows * c->in.h, c->w.out / 4);
 }
 
 /* Output rows row .. row+rows-1 of one phase and image. */
@@ -294,7 +294,7 @@ static void phase_strip(const context *x, const depthwise_phase *phase, ptrdiff_
         taps_inside(c->h, row + r, &l.h_begin, &l.h_end);
         l.x = in + (axis_first(c->h, row + r) - first) * in_row + c->w.offset * in_pixel;
         l.out = x->out_in_place ? out + r * c->out.h : results + r * c->w.out * x->lanes;
-        prefetch next = next_rows(x, c, image, row + r);
+        prefetch next = x->in_place ? next_rows(c, x->in, image, row + r) : (prefetch){0};
         output_row(&l, c->w, &next);
     }
     if (!x->out_in_place) {
@@ -386,10 +386,8 @@ void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, con
 
 /* ---- backward to the weights ------------------------------------------------------------------------------------- */
 
-/* dw[tap][channel] = sum over pixels of dy[pixel][channel] * x[pixel + tap][channel]. Here the image is copied with its
- * border, so that all taps run over the same pixels: dy is then loaded once for nine of them. */
-enum { DEPTH_TAPS = 9 };
-
+/* dw[tap][channel] = sum over pixels of dy[pixel][channel] * x[pixel + tap][channel]. Shares of the batch have sums of
+ * their own, which are added up in order at the end. */
 typedef struct {
     const correlation *c;
     const real *in, *dout;
@@ -402,6 +400,158 @@ static real *vector_sums(const weight_context *x, ptrdiff_t slot, ptrdiff_t vect
 {
     return x->sums + (slot * x->vectors + vector) * (x->taps + 1) * VLEN;
 }
+
+/* ---- where rows have three neighbouring taps: all lie in place, and are read in the order in which they lie ---- */
+
+/* A row of dy, all lanes of it. x: the first tap of output 0, at distances row, pixel. */
+typedef struct {
+    const real *x, *dy;
+    real *sums; /* [vector][tap and then bias][VLEN] */
+    ptrdiff_t row, pixel, dy_pixel, lanes, taps;
+    ptrdiff_t h_begin, h_end; /* taps inside */
+    int bias;
+} weight_line;
+
+static void weight_1(const weight_line *l, axis w, ptrdiff_t q)
+{
+    ptrdiff_t begin, end;
+    real *sums = l->sums;
+    taps_inside(w, q, &begin, &end);
+    for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane), sums += (l->taps + 1) * VLEN) {
+        vec d = v_load(l->dy + lane + q * l->dy_pixel);
+        for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+            const real *x = l->x + lane + th * l->row + q * w.step * l->pixel;
+            for (ptrdiff_t tw = begin; tw < end; tw++) {
+                real *sum = sums + (th * 3 + tw) * VLEN;
+                v_store(sum, v_fma(v_load(x + tw * l->pixel), d, v_load(sum)));
+            }
+        }
+        if (l->bias) {
+            v_store(sums + l->taps * VLEN, v_load(sums + l->taps * VLEN) + d);
+        }
+    }
+}
+
+/* Four pixels of dy: an input that several of them see is loaded once. */
+static inline __attribute__((always_inline)) void weight_4(const weight_line *l, ptrdiff_t q, const int step,
+                                                           int skip_first, int skip_last)
+{
+    real *sums = l->sums;
+    for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane), sums += (l->taps + 1) * VLEN) {
+        const real *dy = l->dy + lane + q * l->dy_pixel;
+        vec d0 = v_load(dy), d1 = v_load(dy + l->dy_pixel), d2 = v_load(dy + 2 * l->dy_pixel),
+            d3 = v_load(dy + 3 * l->dy_pixel);
+        for (ptrdiff_t th = l->h_begin; th < l->h_end; th++) {
+            const real *x = l->x + lane + th * l->row + q * step * l->pixel;
+            real *sum = sums + th * 3 * VLEN;
+            vec s0 = v_load(sum), s1 = v_load(sum + VLEN), s2 = v_load(sum + 2 * VLEN), now;
+            if (!skip_first) {
+                MULTIPLY_ADD(s0, v_load(x), d0);
+            }
+            now = v_load(x + l->pixel);
+            MULTIPLY_ADD(s1, now, d0);
+            if (step == 1) {
+                MULTIPLY_ADD(s0, now, d1);
+                now = v_load(x + 2 * l->pixel);
+                MULTIPLY_ADD(s2, now, d0);
+                MULTIPLY_ADD(s1, now, d1);
+                MULTIPLY_ADD(s0, now, d2);
+                now = v_load(x + 3 * l->pixel);
+                MULTIPLY_ADD(s2, now, d1);
+                MULTIPLY_ADD(s1, now, d2);
+                MULTIPLY_ADD(s0, now, d3);
+                now = v_load(x + 4 * l->pixel);
+                MULTIPLY_ADD(s2, now, d2);
+            } else {
+                now = v_load(x + 2 * l->pixel);
+                MULTIPLY_ADD(s2, now, d0);
+                MULTIPLY_ADD(s0, now, d1);
+                MULTIPLY_ADD(s1, v_load(x + 3 * l->pixel), d1);
+                now = v_load(x + 4 * l->pixel);
+                MULTIPLY_ADD(s2, now, d1);
+                MULTIPLY_ADD(s0, now, d2);
+                MULTIPLY_ADD(s1, v_load(x + 5 * l->pixel), d2);
+                now = v_load(x + 6 * l->pixel);
+                MULTIPLY_ADD(s2, now, d2);
+                MULTIPLY_ADD(s0, now, d3);
+                now = v_load(x + 7 * l->pixel);
+            }
+            MULTIPLY_ADD(s1, now, d3);
+            if (!skip_last) {
+                MULTIPLY_ADD(s2, v_load(x + (3 * step + 2) * l->pixel), d3);
+            }
+            v_store(sum, s0);
+            v_store(sum + VLEN, s1);
+            v_store(sum + 2 * VLEN, s2);
+        }
+        if (l->bias) {
+            v_store(sums + l->taps * VLEN, v_load(sums + l->taps * VLEN) + ((d0 + d1) + (d2 + d3)));
+        }
+    }
+}
+
+static void weight_row(const weight_line *l, axis w, prefetch *next_x, prefetch *next_dy)
+{
+    int outside = axis_first(w, w.out - 1) + 2 >= w.in;
+    ptrdiff_t q = 0;
+    for (; q + 4 <= w.out; q += 4) {
+        int skip_first = q == 0 && w.offset < 0, skip_last = q + 4 == w.out && outside;
+        prefetch_some(next_x);
+        prefetch_some(next_dy);
+        if (w.step == 1) {
+            weight_4(l, q, 1, skip_first, skip_last);
+        } else {
+            weight_4(l, q, 2, skip_first, skip_last);
+        }
+    }
+    for (; q < w.out; q++) {
+        weight_1(l, w, q);
+    }
+}
+
+/* The rows of a share. Some of them at a time have sums of their own, so that not too many numbers are added one after
+ * the other. */
+static void weight_rows_chunk(void *context_, ptrdiff_t slot)
+{
+    enum { PIXELS = 512 };
+    const weight_context *x = context_;
+    const correlation *c = x->c;
+    ptrdiff_t values = x->vectors * (x->taps + 1) * VLEN, begin, end, some = ceil_div(PIXELS, c->w.out);
+    real *totals = vector_sums(x, slot, 0), *sums = scratch((size_t)values * sizeof *sums);
+    if (sums == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    weight_line l = {.sums = sums,
+                     .row = c->h.spread * c->in.h,
+                     .pixel = c->in.w,
+                     .dy_pixel = c->out.w,
+                     .lanes = x->lanes,
+                     .taps = x->taps,
+                     .bias = x->db != NULL};
+    memset(totals, 0, (size_t)values * sizeof *totals);
+    chunk_bounds(c->N * c->h.out, x->slots, slot, &begin, &end);
+    while (begin < end) {
+        ptrdiff_t stop = at_most(begin + some, end);
+        memset(sums, 0, (size_t)values * sizeof *sums);
+        for (; begin < stop; begin++) {
+            ptrdiff_t image = begin / c->h.out, row = begin % c->h.out;
+            prefetch next_x = next_rows(c, x->in, image, row);
+            l.dy = x->dout + begin * c->out.h;
+            prefetch next_dy = prefetch_of(l.dy + c->out.h, begin + 1 < end ? c->out.h : 0, c->w.out / 4);
+            taps_inside(c->h, row, &l.h_begin, &l.h_end);
+            l.x = x->in + image * c->in.n + axis_first(c->h, row) * c->in.h + c->w.offset * c->in.w;
+            weight_row(&l, c->w, &next_x, &next_dy);
+        }
+        for (ptrdiff_t i = 0; i < values; i += VLEN) {
+            v_store(totals + i, v_load(totals + i) + v_load(sums + i));
+        }
+    }
+}
+
+/* ---- otherwise: the image is copied with its border, and all taps run over the same pixels ---- */
+
+enum { DEPTH_TAPS = 9 }; /* at a time: dy is loaded once for nine taps */
 
 /* A block of pixels of one vector of channels. */
 typedef struct {
@@ -550,13 +700,14 @@ void FN(correlate_depthwise_weight)(const correlation *c, const real *in, const 
     x.strips = ceil_div(c->h.out, x.rows);
     double shares = correlation_work(c) / CHUNK_WORK;
     x.slots = shares < MOST_CHUNKS ? (ptrdiff_t)shares + 1 : MOST_CHUNKS;
-    x.slots = at_most(x.slots, c->N * x.strips);
+    int in_place = x.dy_in_place && c->in.c == 1 && is_row_of_three(c->w);
+    x.slots = at_most(x.slots, c->N * (in_place ? c->h.out : x.strips));
     x.sums = memory_get((size_t)(x.slots * x.vectors * (x.taps + 1)) * VBYTES);
     if (x.sums == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
-    parallel_for(x.slots, weight_chunk, &x);
+    parallel_for(x.slots, in_place ? weight_rows_chunk : weight_chunk, &x);
     add_slots(&x);
     memory_put(x.sums);
 }
