@@ -206,7 +206,7 @@ def conv2d_backward_input(r):
 
 @entry
 def conv2d_forward(r):
-    return {**conv2d_check(r), "relu": False}
+    return {**conv2d_check(r), "relu": False, "scale": real(r, 6)}
 
 
 @entry
@@ -322,6 +322,19 @@ def batch_norm_forward(r):
 def batch_norm_statistics(r):
     arguments = batch_norm_forward(r)
     return {name: arguments[name] for name in arguments if name not in ("training", "relu")}
+
+
+@entry
+def batch_norm_fold(r):
+    return {
+        "conv_weight": real(r, 3, 2, 3, 3),
+        "conv_bias": real(r, 3),
+        "weight": real(r, 3),
+        "bias": real(r, 3),
+        "running_mean": real(r, 3),
+        "running_var": positive(r, 3),
+        "eps": 1e-5,
+    }
 
 
 @entry

@@ -204,7 +204,7 @@ def test_fused_relu(every_isa, algorithm):
             x.flat[0] = np.nan
         sh, sw, ph, pw, dh, dw = (*case["stride"], *case["padding"], *case["dilation"])
         geometry = (sh, sw, ph, ph, pw, pw, dh, dw, case["groups"], settings.ALGORITHMS.index(algorithm))
-        y, fused = (_cnn.conv2d_forward(x, w, b, *geometry, relu) for relu in (0, 1))
+        y, fused = (_cnn.conv2d_forward(x, w, b, *geometry, relu, None) for relu in (0, 1))
         assert np.array_equal(fused, np.where(y <= 0, 0, y), equal_nan=True)
         assert (y < 0).any() and np.isnan(y).any() == (number != 0)
 

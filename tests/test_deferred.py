@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,7 +10,17 @@ from harness import rng
 
 import cnn
 from cnn import nn
+from cnn.backends import conv as settings
 from cnn.nn import functional as F
+from cnn.nn.conv2d import WaitingConvolution
+
+
+@contextmanager
+def conv_algorithm(name):
+    threads, settings.algorithm = cnn.get_num_threads(), name
+    yield
+    settings.algorithm = "auto"
+    cnn.set_num_threads(threads)
 
 
 def images(*shape):
@@ -216,7 +227,7 @@ def test_convolution_passes_its_gradient_through_a_relu(every_isa, name, kind, o
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     w = random.standard_normal((oc, c // groups, k, k)).astype(kind)
     geometry = (stride, stride, padding, padding, padding, padding, 1, 1, groups, 0)
-    y = cnn._cnn.conv2d_forward(x, w, None, *geometry, 0)
+    y = cnn._cnn.conv2d_forward(x, w, None, *geometry, 0, None)
     dy = random.standard_normal(y.shape).astype(kind)
     plain, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, False)
     got, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, True)
@@ -323,3 +334,192 @@ def test_node_hooks_get_arrays():
     z.sum().backward()
     assert np.array_equal(seen[0][0].numpy(), seen[1][0].numpy())
     assert seen[0][0].shape == (1, 20, 8, 8)
+
+
+# ---- batch_norm in evaluation mode ----
+
+LAYERS = {
+    "winograd": ((2, 32, 9, 10), {"out_channels": 33, "kernel_size": 3, "padding": 1}, "winograd"),
+    "winograd, precise": ((2, 32, 9, 10), {"out_channels": 33, "kernel_size": 3, "padding": 1}, "precise"),
+    "vectors of channels": (
+        (2, 5, 9, 10),
+        {"out_channels": 40, "kernel_size": 3, "stride": 2, "padding": 1},
+        "channels",
+    ),
+    "vectors of pixels": ((2, 3, 9, 10), {"out_channels": 7, "kernel_size": 5, "padding": 2}, "planes"),
+    "groups": ((2, 6, 9, 10), {"out_channels": 9, "kernel_size": 3, "groups": 3}, "direct"),
+    "groups, vectors of pixels": ((2, 6, 9, 10), {"out_channels": 9, "kernel_size": 3, "groups": 3}, "planes"),
+    "groups, vectors of channels": ((2, 6, 9, 10), {"out_channels": 9, "kernel_size": 3, "groups": 3}, "channels"),
+    "depthwise": ((2, 19, 9, 10), {"out_channels": 19, "kernel_size": 3, "padding": 1, "groups": 19}, "auto"),
+    "few pixels": ((1, 64, 3, 3), {"out_channels": 13, "kernel_size": 3}, "auto"),
+    "1x1": ((3, 40, 6, 5), {"out_channels": 37, "kernel_size": 1}, "auto"),
+    "1x1, one image": ((1, 300, 3, 3), {"out_channels": 37, "kernel_size": 1}, "auto"),
+    "1x1, strided": ((3, 40, 6, 5), {"out_channels": 37, "kernel_size": 1, "stride": 2}, "auto"),
+    "plain": ((2, 5, 9, 10), {"out_channels": 7, "kernel_size": 3}, "plain"),
+}
+
+
+def conv_bn(name, dtype, bias=True, relu=True):
+    """Convolution, batch_norm and ReLU with parameters and statistics of their own; a batch for them."""
+    shape, settings, _ = LAYERS[name]
+    cnn.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(shape[1], bias=bias, **settings), nn.BatchNorm2d(settings["out_channels"]))
+    if relu:
+        net.append(nn.ReLU())
+    bn = net[1]
+    for t, low, high in ((bn.weight, -2, 2), (bn.bias, -1, 1), (bn.running_mean, -1, 1), (bn.running_var, 0.1, 3)):
+        nn.init.uniform_(t, low, high)
+    return net.to(dtype).eval(), images(*shape).to(dtype)
+
+
+def one_after_the_other(net, x):
+    """Outside of a Module nothing waits."""
+    for layer in net:
+        x = layer(x)
+    return x
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("bias", "relu"), [(True, True), (False, False)])
+def test_batch_norm_goes_into_the_convolution(every_isa, name, dtype, bias, relu):
+    net, x = conv_bn(name, getattr(cnn, dtype), bias, relu)
+    with cnn.no_grad(), conv_algorithm(LAYERS[name][2]):
+        expected = one_after_the_other(net, x).numpy()
+        y = []
+        for threads in (1, 3):
+            cnn.set_num_threads(threads)
+            y.append(net(x).numpy())
+    assert np.array_equal(y[0], y[1])
+    allowed = {"float32": 2e-6, "float64": 1e-14}[dtype] * (10 if "winograd" in name else 1)
+    assert np.abs(y[0] - expected).max() <= allowed * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_conv_bn_relu_against_torch(every_isa, name):
+    torch = pytest.importorskip("torch")
+    shape, settings, algorithm = LAYERS[name]
+    net, x = conv_bn(name, cnn.float64)
+    theirs = torch.nn.Sequential(
+        torch.nn.Conv2d(shape[1], **settings), torch.nn.BatchNorm2d(settings["out_channels"]), torch.nn.ReLU()
+    ).double()
+    theirs.load_state_dict({k: torch.from_numpy(v.numpy().copy()) for k, v in net.state_dict().items()})
+    theirs.eval()
+    with cnn.no_grad(), torch.no_grad(), conv_algorithm(algorithm):
+        np.testing.assert_allclose(net(x).numpy(), theirs(torch.from_numpy(x.numpy())).numpy(), 1e-11, 1e-11)
+
+
+class Watched(nn.Module):
+    """A convolution and its batch_norm, called with the given function of (self, x)."""
+
+    def __init__(self, f, net):
+        super().__init__()
+        self.conv, self.bn, *_ = net
+        self.f = f
+
+    def forward(self, x):
+        return self.f(self, x)
+
+
+def test_what_is_folded_and_what_is_not():
+    net, x = conv_bn("1x1", cnn.float32)
+    waits = []
+
+    def f(self, x):
+        y = self.bn(self.conv(x))
+        waits.append(isinstance(y.__dict__.get("_pending"), WaitingConvolution))
+        return y
+
+    watched = Watched(f, net).eval()
+    with cnn.no_grad():
+        watched(x)  # folded
+        watched.train()
+        watched(x)  # not: the statistics are the batch's
+        watched.eval()
+    watched(x)  # not: the parameters want gradients
+    for p in watched.parameters():
+        p.requires_grad_(False)
+    watched(x)  # folded: nothing wants any
+    watched(x.clone().requires_grad_())  # not
+    assert waits == [True, False, False, True, False]
+
+
+def test_gradients_in_evaluation_mode():
+    net, x = conv_bn("1x1", cnn.float64)
+    results = []
+    for call in (net, lambda x: one_after_the_other(net, x)):
+        x = x.detach().requires_grad_()
+        net.zero_grad()
+        call(x).square().sum().backward()
+        results.append([x.grad.numpy(), *[p.grad.numpy().copy() for p in net.parameters()]])
+    for a, b in zip(*results, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_the_convolution_in_front_keeps_its_own_values():
+    net, x = conv_bn("1x1", cnn.float32)
+
+    def f(self, x):
+        y = self.conv(x)
+        z = self.bn(y)
+        return y, z
+
+    with cnn.no_grad():
+        y, z = Watched(f, net).eval()(x)
+        assert np.array_equal(y.numpy(), net[0](x).numpy())
+        np.testing.assert_allclose(z.numpy(), net[1](net[0](x)).numpy(), 1e-4, 1e-5)
+
+
+def test_statistics_changed_after_the_call_change_nothing():
+    net, x = conv_bn("1x1", cnn.float32)
+
+    def f(self, x):
+        y = self.bn(self.conv(x))
+        for array in (self.bn.running_mean, self.bn.running_var, self.bn.weight, self.bn.bias):
+            array.detach().numpy()[:] = 7
+        return y
+
+    with cnn.no_grad():
+        expected = net[1](net[0](x)).numpy()
+        np.testing.assert_allclose(Watched(f, net).eval()(x).numpy(), expected, 1e-4, 1e-5)
+
+
+def test_two_batch_norms_and_one_with_infinite_scale():
+    net, x = conv_bn("1x1", cnn.float32, relu=False)
+    twice = nn.Sequential(*net, net[1]).eval()
+    with cnn.no_grad():
+        np.testing.assert_allclose(twice(x).numpy(), one_after_the_other(twice, x).numpy(), 1e-4, 1e-5)
+        net[1].eps = 0.0
+        net[1].running_var.zero_()
+        np.testing.assert_array_equal(net(x).numpy(), one_after_the_other(net, x).numpy())
+
+
+def test_errors_of_batch_norm_come_at_the_call():
+    net, x = conv_bn("1x1", cnn.float32)
+    channels = 37
+    good = {"running_mean": cnn.zeros(channels), "running_var": cnn.ones(channels)}
+    for change, message in (
+        ({"running_mean": cnn.zeros(3)}, "running_mean should contain 37 elements not 3"),
+        ({"running_var": None}, "must be defined in evaluation mode"),
+        ({"weight": cnn.zeros(channels, dtype=cnn.float64)}, "weight"),
+        ({"bias": cnn.zeros(channels, 1)}, "bias"),
+        ({"eps": "small"}, "small"),
+        ({"momentum": None}, "None"),
+    ):
+        messages = []
+
+        def f(self, x, arguments=good | change, messages=messages):
+            y = self.conv(x)
+            try:
+                F.batch_norm(y, **arguments)
+            except (ValueError, TypeError) as error:
+                messages.append(str(error))
+            return y
+
+        with cnn.no_grad():
+            watched = Watched(f, net)
+            watched(x)
+            watched.forward(x)
+        assert len(messages) == 2, message
+        assert messages[0] == messages[1]
+        assert message in messages[0]

@@ -32,7 +32,7 @@ def isa_set(isa):
 def passes(x, w, b, dy, padding, algorithm):
     """y, dx, dw, db; padding is top, bottom, left, right."""
     geometry = (1, 1, *padding, 1, 1, 1, CODE[algorithm])
-    y = _cnn.conv2d_forward(x, w, b, *geometry, 0)
+    y = _cnn.conv2d_forward(x, w, b, *geometry, 0, None)
     return y, *_cnn.conv2d_backward(dy, x, w, *geometry, True, True, True, False)
 
 

@@ -8,11 +8,34 @@ from cnn.autograd.function import Operation
 from cnn.autograd.grad_mode import mode
 from cnn.errors import ShapeError
 from cnn.ops.creation import empty, ones, tensor, zeros
+from cnn.tensor import Tensor
 from cnn.types import int64
 
 from . import init
+from .conv2d import WaitingConvolution
 from .module import Module
 from .parameter import Parameter
+
+
+def waiting_convolution(input):
+    """The convolution that will compute `input`; None if it is computed already, or comes from elsewhere."""
+    pending = getattr(input, "__dict__", {}).get("_pending")
+    return pending if isinstance(pending, WaitingConvolution) else None
+
+
+def fold(input, running_mean, running_var, weight, bias, eps):
+    """batch_norm with training=False behind a convolution that still waits, as another one that waits; None if there is
+    none, or if somebody may want gradients of the values in between."""
+    pending = waiting_convolution(input)
+    if pending is None or not deferred.state.depth:
+        return None
+    parameters = (weight, bias, running_mean, running_var)
+    if not all(t is None or isinstance(t, Tensor) for t in parameters):
+        return None
+    if mode.enabled and any(t is not None and t._requires_grad for t in (input, *parameters)):
+        return None
+    folded = pending.with_batch_norm(*[None if t is None else t._a for t in parameters], eps)
+    return None if folded is None else deferred.wait(folded)
 
 
 class NativeBatchNorm(Operation):
@@ -78,6 +101,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     Raises ValueError in training with one value per channel, whose variance says nothing; ShapeError and DTypeError for
     arguments that do not fit.
     """
+    momentum, eps = float(momentum), float(eps)
     if training:
         x = input._a
         if x.ndim > 1 and x.size and x.size == x.shape[1]:
@@ -87,9 +111,11 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
             )
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
-    y = NativeBatchNorm.apply(
-        input, weight, bias, running_mean, running_var, bool(training), float(momentum), float(eps)
-    )
+    else:
+        y = fold(input, running_mean, running_var, weight, bias, eps)
+        if y is not None:
+            return y
+    y = NativeBatchNorm.apply(input, weight, bias, running_mean, running_var, bool(training), momentum, eps)
     if training:
         for statistic in (running_mean, running_var):
             if statistic is not None:
@@ -144,7 +170,8 @@ class _BatchNorm(Module):
             init.zeros_(self.bias)
 
     def _check_input_dim(self, input):
-        if input.dim() not in self.dimensions:
+        waits = waiting_convolution(input) is not None  # of four dimensions, and better not looked at yet
+        if (4 if waits else input.dim()) not in self.dimensions:
             expected = " or ".join(f"{n}D" for n in self.dimensions)
             got = f"{input.dim()}D input of shape {list(input.shape)}"
             raise ShapeError(f"{type(self).__name__}: expected {expected} input (got {got})")

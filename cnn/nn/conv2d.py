@@ -19,6 +19,29 @@ from .relu import Relu
 from .sizes import pair, whole
 
 
+class WaitingConvolution:
+    """A convolution that is checked and not yet computed (cnn/autograd/deferred.py). Calling it does that."""
+
+    __slots__ = ("arguments", "scale")
+
+    def __init__(self, arguments, scale=None):
+        self.arguments, self.scale = arguments, scale
+
+    def __call__(self, relu=False):
+        return _cnn.conv2d_forward(*self.arguments, relu, self.scale)
+
+    def with_batch_norm(self, weight, bias, running_mean, running_var, eps):
+        """This convolution and a batch_norm in evaluation mode behind it, as one; None where that cannot be."""
+        if self.scale is not None:
+            return None
+        x, w, b, *rest = self.arguments
+        folded = _cnn.batch_norm_fold(w, b, weight, bias, running_mean, running_var, eps)
+        if folded is None:
+            return None
+        scale, shift = folded
+        return WaitingConvolution((x, w, shift, *rest), scale)
+
+
 class Convolution(Operation):
     @classmethod
     def apply(cls, x, w, b, geometry):
@@ -26,7 +49,7 @@ class Convolution(Operation):
             return super().apply(x, w, b, geometry)
         arguments = (x._a, w._a, None if b is None else b._a, *geometry, settings.code)
         _cnn.conv2d_check(*arguments)
-        y = deferred.wait(lambda relu=False: _cnn.conv2d_forward(*arguments, relu))
+        y = deferred.wait(WaitingConvolution(arguments))
         if mode.enabled:
             ctx = cls()
             ctx.needs = [x._requires_grad, w._requires_grad, b is not None and b._requires_grad, False]
@@ -41,7 +64,7 @@ class Convolution(Operation):
     def forward(ctx, x, w, b, geometry):
         ctx.geometry = geometry
         ctx.saved = (x, w)
-        return _cnn.conv2d_forward(x, w, b, *geometry, settings.code, 0)
+        return _cnn.conv2d_forward(x, w, b, *geometry, settings.code, 0, None)
 
     @staticmethod
     def backward(ctx, dy):

@@ -26,7 +26,7 @@ class ConvTranspose(Operation):
         want_dx, want_dw, *_ = ctx.needs
         dx = dw = None
         if want_dx:
-            dx = _cnn.conv2d_forward(dy, w, None, *ctx.geometry, settings.code, 0)
+            dx = _cnn.conv2d_forward(dy, w, None, *ctx.geometry, settings.code, 0, None)
         if want_dw:
             _, dw, _ = _cnn.conv2d_backward(x, dy, w, *ctx.geometry, settings.code, False, True, False, False)
         return dx, dw, None, None, None

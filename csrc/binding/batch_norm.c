@@ -3,7 +3,9 @@
  * (x, weight or None, bias or None, running_mean or None, running_var or None, momentum, eps) -> (mean, variance,
  * invstd) of a batch, with all checks of a forward in training, and the running statistics changed;
  * (dy, x, weight or None, mean, invstd, training, want_dx, want_parameters, relu, bias or None) -> (dx, dweight,
- * dbias), None where not wanted. bias matters only with relu. See csrc/kernels/batch_norm.c. */
+ * dbias), None where not wanted. bias matters only with relu;
+ * (w, b or None, weight or None, bias or None, running_mean, running_var, eps) -> (scale, shift) for a convolution that
+ * computes the layer behind it as well, or None where it should not. See csrc/kernels/batch_norm.c. */
 #include "binding.h"
 
 static const char *const NAME = "batch_norm";
@@ -22,19 +24,19 @@ static sizes sizes_of(PyArrayObject *x)
 }
 
 /* An argument of one value for each channel, or NULL for None; *failed is set with an exception. */
-static PyArrayObject *per_channel(PyObject *object, const char *name, PyArrayObject *x, int in_place, int *failed)
+static PyArrayObject *per_channel(PyObject *object, const char *name, int type, ptrdiff_t C, int in_place, int *failed)
 {
     if (object == Py_None || *failed) {
         return NULL;
     }
-    PyArrayObject *array = array_arg(object, NAME, name, PyArray_TYPE(x), 1);
-    if (array != NULL && PyArray_DIM(array, 0) != PyArray_DIM(x, 1)) {
-        PyErr_Format(ShapeError, "%s: %s should contain %zd elements not %zd: input has %zd channels", NAME, name,
-                     (ptrdiff_t)PyArray_DIM(x, 1), (ptrdiff_t)PyArray_DIM(array, 0), (ptrdiff_t)PyArray_DIM(x, 1));
+    PyArrayObject *array = array_arg(object, NAME, name, type, 1);
+    if (array != NULL && PyArray_DIM(array, 0) != C) {
+        PyErr_Format(ShapeError, "%s: %s should contain %zd elements not %zd: input has %zd channels", NAME, name, C,
+                     (ptrdiff_t)PyArray_DIM(array, 0), C);
         Py_CLEAR(array);
     }
     if (array != NULL && in_place) {
-        Py_SETREF(array, array_arg_inplace(object, NAME, name, PyArray_TYPE(x)));
+        Py_SETREF(array, array_arg_inplace(object, NAME, name, type));
     }
     *failed = array == NULL;
     return array;
@@ -76,18 +78,16 @@ PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *ar
         parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[0]))) {
         goto fail;
     }
-    running_mean = per_channel(args[3], "running_mean", x, (int)training, &failed);
-    running_var = per_channel(args[4], "running_var", x, (int)training, &failed);
-    weight = per_channel(args[1], "weight", x, 0, &failed);
-    bias = per_channel(args[2], "bias", x, 0, &failed);
-    if (failed) {
-        goto fail;
-    }
-    if (check_running(running_mean, running_var, (int)training) < 0) {
+    int type = PyArray_TYPE(x);
+    ptrdiff_t C = PyArray_DIM(x, 1);
+    running_mean = per_channel(args[3], "running_mean", type, C, (int)training, &failed);
+    running_var = per_channel(args[4], "running_var", type, C, (int)training, &failed);
+    weight = per_channel(args[1], "weight", type, C, 0, &failed);
+    bias = per_channel(args[2], "bias", type, C, 0, &failed);
+    if (failed || check_running(running_mean, running_var, (int)training) < 0) {
         goto fail;
     }
     sizes s = sizes_of(x);
-    int type = PyArray_TYPE(x);
     if (!(y = array_new_like(x)) || !(invstd = array_zeros(1, &s.C, type, ROWS))) {
         goto fail;
     }
@@ -147,15 +147,16 @@ PyObject *py_batch_norm_statistics(PyObject *Py_UNUSED(module), PyObject *const 
         parse_double(args[6], NAME, "eps", &eps) < 0 || !(x = input_arg(args[0]))) {
         return NULL;
     }
-    running_mean = per_channel(args[3], "running_mean", x, 1, &failed);
-    running_var = per_channel(args[4], "running_var", x, 1, &failed);
-    weight = per_channel(args[1], "weight", x, 0, &failed);
-    bias = per_channel(args[2], "bias", x, 0, &failed);
+    int type = PyArray_TYPE(x);
+    ptrdiff_t C = PyArray_DIM(x, 1);
+    running_mean = per_channel(args[3], "running_mean", type, C, 1, &failed);
+    running_var = per_channel(args[4], "running_var", type, C, 1, &failed);
+    weight = per_channel(args[1], "weight", type, C, 0, &failed);
+    bias = per_channel(args[2], "bias", type, C, 0, &failed);
     if (failed || check_running(running_mean, running_var, 1) < 0) {
         goto done;
     }
     sizes s = sizes_of(x);
-    int type = PyArray_TYPE(x);
     if (!(mean = array_zeros(1, &s.C, type, ROWS)) || !(variance = array_zeros(1, &s.C, type, ROWS)) ||
         !(invstd = array_zeros(1, &s.C, type, ROWS))) {
         goto done;
@@ -188,6 +189,44 @@ done:
     return NULL;
 }
 
+PyObject *py_batch_norm_fold(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *w = NULL, *b = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
+    PyArrayObject *scale = NULL, *shift = NULL;
+    PyObject *result = NULL;
+    double eps;
+    int failed = 0, safe;
+    if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[6], NAME, "eps", &eps) < 0 ||
+        !(w = array_arg(args[0], "conv2d", "weight", ANY_REAL, 4))) {
+        goto done;
+    }
+    int type = PyArray_TYPE(w);
+    npy_intp C = PyArray_DIM(w, 0);
+    running_mean = per_channel(args[4], "running_mean", type, C, 0, &failed);
+    running_var = per_channel(args[5], "running_var", type, C, 0, &failed);
+    weight = per_channel(args[2], "weight", type, C, 0, &failed);
+    bias = per_channel(args[3], "bias", type, C, 0, &failed);
+    b = per_channel(args[1], "bias of the convolution", type, C, 0, &failed);
+    if (failed || check_running(running_mean, running_var, 0) < 0 || !(scale = array_new(1, &C, type, ROWS)) ||
+        !(shift = array_new(1, &C, type, ROWS))) {
+        goto done;
+    }
+    kernels_of(w)->batch_norm_fold(data_or_null(b), data_or_null(weight), data_or_null(bias),
+                                   PyArray_DATA(running_mean), PyArray_DATA(running_var), PyArray_DATA(scale),
+                                   PyArray_DATA(shift), C, eps, &safe);
+    result = safe ? PyTuple_Pack(2, scale, shift) : Py_NewRef(Py_None);
+done:
+    Py_XDECREF(w);
+    Py_XDECREF(b);
+    Py_XDECREF(weight);
+    Py_XDECREF(bias);
+    Py_XDECREF(running_mean);
+    Py_XDECREF(running_var);
+    Py_XDECREF(scale);
+    Py_XDECREF(shift);
+    return result;
+}
+
 static PyObject *or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_NewRef(Py_None); }
 
 PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
@@ -203,10 +242,12 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
         !(dy = array_arg_like(args[0], NAME, "grad_output", x))) {
         goto fail;
     }
-    weight = per_channel(args[2], "weight", x, 0, &failed);
-    bias = per_channel(args[9], "bias", x, 0, &failed);
-    mean = per_channel(args[3], "mean", x, 0, &failed);
-    invstd = per_channel(args[4], "invstd", x, 0, &failed);
+    int type = PyArray_TYPE(x);
+    ptrdiff_t C = PyArray_DIM(x, 1);
+    weight = per_channel(args[2], "weight", type, C, 0, &failed);
+    bias = per_channel(args[9], "bias", type, C, 0, &failed);
+    mean = per_channel(args[3], "mean", type, C, 0, &failed);
+    invstd = per_channel(args[4], "invstd", type, C, 0, &failed);
     if (!failed && (mean == NULL || invstd == NULL)) {
         PyErr_Format(PyExc_TypeError, "%s: mean and invstd must be arrays, got None", NAME);
         goto fail;

@@ -1,4 +1,4 @@
-/* conv2d: (x, w, b or None, geometry, relu) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See
+/* conv2d: (x, w, b or None, geometry, relu, scale or None) -> y;  (dy, x, w, geometry, wants) -> (dx, dw, db). See
  * csrc/kernels/conv2d.c.
  *
  * The geometry is ten arguments: stride (h, w), padding (top, bottom, left, right), dilation (h, w), groups, algorithm
@@ -147,23 +147,23 @@ static int check_geometry(PyArrayObject *x, PyArrayObject *w, const geometry *g,
     return 0;
 }
 
-/* The bias as an array of OC values; None gives NULL and no error. */
-static int bias_arg(PyObject *object, PyArrayObject *w, PyArrayObject **b)
+/* Bias or scale as an array of OC values; None gives NULL and no error. */
+static int channels_arg(PyObject *object, const char *name, PyArrayObject *w, PyArrayObject **b)
 {
     *b = NULL;
     if (object == Py_None) {
         return 0;
     }
-    if (!(*b = array_arg(object, "conv2d", "bias", PyArray_TYPE(w), ANY_NDIM))) {
+    if (!(*b = array_arg(object, "conv2d", name, PyArray_TYPE(w), ANY_NDIM))) {
         return -1;
     }
     if (PyArray_NDIM(*b) != 1 || PyArray_DIM(*b, 0) != PyArray_DIM(w, 0)) {
         char weight[256], got[256];
-        PyErr_Format(
-            ShapeError,
-            "conv2d: given weight of shape %s, expected bias to be 1-dimensional with %zd elements, got bias of "
-            "shape %s",
-            shape_text(w, weight, sizeof weight), PyArray_DIM(w, 0), shape_text(*b, got, sizeof got));
+        PyErr_Format(ShapeError,
+                     "conv2d: given weight of shape %s, expected %s to be 1-dimensional with %zd elements, got %s of "
+                     "shape %s",
+                     shape_text(w, weight, sizeof weight), name, PyArray_DIM(w, 0), name,
+                     shape_text(*b, got, sizeof got));
         return -1;
     }
     return 0;
@@ -183,8 +183,8 @@ PyObject *py_conv2d_check(PyObject *Py_UNUSED(module), PyObject *const *args, Py
     conv2d_shape s;
     int ok = check_nargs("conv2d", nargs, 3 + GEOMETRY) == 0 && parse_geometry(args + 3, &g) == 0 &&
              (x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) != NULL &&
-             (w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) != NULL && bias_arg(args[2], w, &b) == 0 &&
-             check_geometry(x, w, &g, &s) == 0;
+             (w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) != NULL &&
+             channels_arg(args[2], "bias", w, &b) == 0 && check_geometry(x, w, &g, &s) == 0;
     Py_XDECREF(x);
     Py_XDECREF(w);
     Py_XDECREF(b);
@@ -193,18 +193,19 @@ PyObject *py_conv2d_check(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 
 PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    PyArrayObject *x = NULL, *w = NULL, *b = NULL, *y = NULL;
+    PyArrayObject *x = NULL, *w = NULL, *b = NULL, *scale = NULL, *y = NULL;
     geometry g;
     conv2d_shape s;
     ptrdiff_t relu;
-    if (check_nargs("conv2d", nargs, 4 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+    if (check_nargs("conv2d", nargs, 5 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
         parse_size(args[3 + GEOMETRY], "conv2d", "relu", 0, 1, &relu) < 0 ||
         !(x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) ||
-        !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || bias_arg(args[2], w, &b) < 0 ||
-        check_geometry(x, w, &g, &s) < 0) {
+        !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || channels_arg(args[2], "bias", w, &b) < 0 ||
+        channels_arg(args[4 + GEOMETRY], "scale", w, &scale) < 0 || check_geometry(x, w, &g, &s) < 0) {
         goto fail;
     }
     s.relu = (int)relu;
+    s.scale = data_or_null(scale);
     const struct kernels *kernels = kernels_of(x);
     int channels_last;
     kernels->conv2d_output_order(&s, &channels_last);
@@ -214,18 +215,20 @@ PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, 
     }
     s.y = channels_last ? strides_channels_last(s.OC, s.OH, s.OW) : strides_planes(s.OC, s.OH, s.OW);
     PyThreadState *state = kernel_enter(work_of(&s));
-    kernels->conv2d_forward(&s, PyArray_DATA(x), PyArray_DATA(w), b != NULL ? PyArray_DATA(b) : NULL, PyArray_DATA(y));
+    kernels->conv2d_forward(&s, PyArray_DATA(x), PyArray_DATA(w), data_or_null(b), PyArray_DATA(y));
     if (kernel_leave(state) < 0) {
         goto fail;
     }
     Py_DECREF(x);
     Py_DECREF(w);
     Py_XDECREF(b);
+    Py_XDECREF(scale);
     return (PyObject *)y;
 fail:
     Py_XDECREF(x);
     Py_XDECREF(w);
     Py_XDECREF(b);
+    Py_XDECREF(scale);
     Py_XDECREF(y);
     return NULL;
 }

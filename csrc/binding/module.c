@@ -32,6 +32,8 @@ PyObject *ShapeError, *DTypeError;
       "(x, weight, bias, running_mean, running_var, training, momentum, eps, relu) -> (y, mean, invstd)")              \
     F(batch_norm_statistics,                                                                                           \
       "(x, weight, bias, running_mean, running_var, momentum, eps) -> (mean, variance, invstd)")                       \
+    F(batch_norm_fold,                                                                                                 \
+      "(w, b or None, weight, bias, running_mean, running_var, eps) -> (scale, shift) for conv2d_forward")             \
     F(batch_norm_backward,                                                                                             \
       "(dy, x, weight, mean, invstd, training, want_dx, want_parameters, relu, bias) -> (dx, dweight, dbias)")         \
     F(cross_entropy_forward,                                                                                           \
@@ -46,7 +48,7 @@ PyObject *ShapeError, *DTypeError;
     F(log_softmax_forward, "(x, dim) -> y")                                                                            \
     F(log_softmax_backward, "(dy, y, dim) -> dx")                                                                      \
     F(conv2d_check, "(x, w, b or None, geometry: ten numbers): the errors of conv2d_forward, and no result")           \
-    F(conv2d_forward, "(x, w, b or None, geometry: ten numbers, relu) -> y, with relu max(y, 0)")                      \
+    F(conv2d_forward, "(x, w, b or None, geometry: ten numbers, relu, scale or None) -> relu(scale * sums + b)")       \
     F(conv2d_backward_input, "(dy, w, H, W, geometry) -> dx")                                                          \
     F(conv2d_explain, "(x, w, geometry) -> how forward, dx and dw are computed, in words")                             \
     F(conv2d_backward,                                                                                                 \

@@ -40,6 +40,7 @@ static correlation forward_correlation(const conv2d_shape *s)
                          .w_kh = s->KW,
                          .w_kw = 1,
                          .w_ic_taps = s->KH * s->KW,
+                         .scale = s->scale,
                          .relu = s->relu};
 }
 
@@ -83,6 +84,7 @@ static correlation backward_correlation(const conv2d_shape *s, ptrdiff_t first_h
     c.out = s->x;
     c.out.h *= s->SH;
     c.out.w *= s->SW;
+    c.scale = NULL;
     c.relu = 0;
     return c;
 }

@@ -1,6 +1,7 @@
 /* direct_channels.c: direct convolution with channels in the vector.
  *
- *   weights   packed once a call to [block of output channels][tap row][tap column][input channel][vectors]
+ *   weights   packed once a call, and scaled, to [block of output channels][tap row][tap column][input channel]
+ *             [vectors]
  *   input     one image, or a strip of its rows, copied with its border of zeros to [row][column][channel];
  *             read in place where it lies so already and needs no border
  *   output    a tile of a few pixels times one block of channels stays in registers over all taps
@@ -137,7 +138,10 @@ static void pack_block(void *context_, ptrdiff_t chunk)
     ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, used = at_most(lanes, c->OC - first);
     ptrdiff_t taps = c->w_ic_taps, together = c->w_ic == taps ? c->IC : 1;
     real *packed = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps;
-    real turned[SOME * MOST_VECTORS * VLEN + PACK_SLACK] = {0};
+    real turned[SOME * MOST_VECTORS * VLEN + PACK_SLACK] = {0}, scale[MOST_VECTORS * VLEN];
+    for (ptrdiff_t lane = 0; lane < lanes; lane++) {
+        scale[lane] = c->scale != NULL && lane < used ? c->scale[group * c->OC + first + lane] : 1;
+    }
     for (ptrdiff_t ic = 0; ic < c->IC; ic += together) {
         const real *w = x->w + group * c->w_group + first * c->w_oc + ic * c->w_ic;
         for (ptrdiff_t k = 0; k < together * taps; k += SOME) {
@@ -147,7 +151,7 @@ static void pack_block(void *context_, ptrdiff_t chunk)
                 ptrdiff_t tap = x->packed_tap[(k + i) % taps];
                 real *to = packed + (tap * c->IC + ic + (k + i) / taps) * lanes;
                 for (ptrdiff_t lane = 0; tap >= 0 && lane < lanes; lane += VLEN) {
-                    v_store(to + lane, v_load(turned + i * lanes + lane));
+                    v_store(to + lane, v_load(turned + i * lanes + lane) * v_load(scale + lane));
                 }
             }
         }

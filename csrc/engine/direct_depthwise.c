@@ -376,7 +376,8 @@ void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, con
     memset(x.weights, 0, (size_t)((taps + 1) * x.lanes) * sizeof(real));
     for (ptrdiff_t k = 0; k < c->G; k++) {
         for (ptrdiff_t t = 0; t < taps; t++) {
-            x.weights[t * x.lanes + k] = w[k * c->w_group + t];
+            real weight = w[k * c->w_group + t];
+            x.weights[t * x.lanes + k] = c->scale != NULL ? weight * c->scale[k] : weight;
         }
         x.bias[k] = bias != NULL ? bias[k] : 0;
     }

@@ -72,7 +72,7 @@ static void multiply_chunk(void *context_, ptrdiff_t chunk)
                     for (ptrdiff_t k = vectors * VLEN; k < x->K; k++) {
                         s += t.dy[m][k] * t.x[i][k];
                     }
-                    s += x->bias != NULL ? x->bias[first + m] : 0;
+                    s = s * (c->scale != NULL ? c->scale[first + m] : 1) + (x->bias != NULL ? x->bias[first + m] : 0);
                     ptrdiff_t q = (p + i) % c->w.out, r = (p + i) / c->w.out % c->h.out,
                               n = (p + i) / c->w.out / c->h.out;
                     x->out[n * c->out.n + (first + m) * c->out.c + r * c->out.h + q * c->out.w] =

@@ -97,7 +97,8 @@ static void pack_weights(const context *x, ptrdiff_t group)
             ptrdiff_t tw = k % c->w.taps, th = k / c->w.taps % c->h.taps, ic = k / c->w.taps / c->h.taps;
             const real *from = w + ic * c->w_ic + th * c->h.kernel_step * c->w_kh + tw * c->w.kernel_step * c->w_kw;
             for (ptrdiff_t m = first; m < first + size; m++) {
-                *to++ = m < c->OC ? from[m * c->w_oc] : 0;
+                real scale = m < c->OC && c->scale != NULL ? c->scale[group * c->OC + m] : 1;
+                *to++ = m < c->OC ? from[m * c->w_oc] * scale : 0;
             }
         }
     }

@@ -75,7 +75,8 @@ typedef struct {
     const real *w; /* tap (i,j) from channel k to channel n is w[n * w_n + k * w_k + 3 * i + j] */
     ptrdiff_t w_n, w_k;
     int flip;
-    real *u; /* [position][panel][k][lanes of the panel] */
+    const real *scale; /* of the taps of output channel n; NULL for ones */
+    real *u;           /* [position][panel][k][lanes of the panel] */
     ptrdiff_t u_position;
     real *bias; /* whole vectors */
 
@@ -182,6 +183,10 @@ ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n)
     ptrdiff_t lanes = panel_lanes(p->out.c, n), size = at_most(lanes, p->out.C - n);
     real turned[TURNED * 9 * 2 * VBYTES / sizeof(real)];
     memset(turned, 0, sizeof turned); /* lanes beyond the last channel */
+    real scale[2 * VBYTES / sizeof(real)];
+    for (ptrdiff_t lane = 0; lane < lanes; lane++) {
+        scale[lane] = p->scale != NULL && lane < size ? p->scale[n + lane] : 1;
+    }
     for (ptrdiff_t k = 0; k < p->in.C; k++) {
         real *u = p->u + n * p->in.C + k * lanes, *taps = turned + k % TURNED * 9 * lanes;
         if (k % TURNED == 0) {
@@ -191,7 +196,8 @@ ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n)
             vec columns[3][6], g[3], row[6];
             for (int j = 0; j < 3; j++) {
                 for (int i = 0; i < 3; i++) {
-                    g[i] = v_load(taps + (p->flip ? 8 - 3 * i - j : 3 * i + j) * lanes + lane);
+                    ptrdiff_t tap = p->flip ? 8 - 3 * i - j : 3 * i + j;
+                    g[i] = v_load(taps + tap * lanes + lane) * v_load(scale + lane);
                 }
                 transform_taps(m, g, columns[j]);
             }
@@ -738,6 +744,7 @@ void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, c
     p.w = w;
     p.w_n = s->C * 9;
     p.w_k = 9;
+    p.scale = s->scale;
     p.relu = s->relu;
     correlate(&p, b);
 }

@@ -10,8 +10,10 @@
  *   x, dx (N,C,H,W)    w, dw (OC,C/G,KH,KW)    b, db (OC) or NULL    y, dy (N,OC,OH,OW)
  *
  * With G groups, the first OC/G output channels see only the first C/G input channels, and so on. x, dx, y, dy lie in
- * memory as s->x and s->y say. Outputs are overwritten. Backward needs x and w from forward. With s->relu, forward
- * ends with y = max(y, 0).
+ * memory as s->x and s->y say. Outputs are overwritten. Backward needs x and w from forward.
+ *
+ * What follows the layer may be done along with it, forward: s->scale[oc] multiplies the sum (a batch_norm with
+ * constant statistics), and with s->relu it ends with y = max(y, 0).
  *
  * This is the layer to read, and the one that the tests trust; csrc/engine has the fast versions. All three passes walk
  * the same loops: for one tap (kh, kw) and one pair of planes, over the outputs whose input is inside the image.
@@ -54,12 +56,14 @@ static void fill_plane(real *plane, strides4 stride, ptrdiff_t height, ptrdiff_t
     }
 }
 
-static void relu_plane(const conv2d_shape *s, real *y)
+/* Sums become outputs. */
+static void finish_plane(const conv2d_shape *s, real *y, real scale, real bias)
 {
     for (ptrdiff_t oh = 0; oh < s->OH; oh++) {
         for (ptrdiff_t ow = 0; ow < s->OW; ow++) {
             real *value = y + oh * s->y.h + ow * s->y.w;
-            *value = *value <= 0 ? 0 : *value;
+            *value = *value * scale + bias;
+            *value = s->relu && *value <= 0 ? 0 : *value;
         }
     }
 }
@@ -73,7 +77,7 @@ static void forward_chunk(void *c_, ptrdiff_t chunk)
     for (ptrdiff_t item = begin; item < end; item++) {
         ptrdiff_t n = item / s->OC, oc = item % s->OC, first = oc / ocs * ics;
         real *y = c->y + n * s->y.n + oc * s->y.c;
-        fill_plane(y, s->y, s->OH, s->OW, c->b != NULL ? c->b[oc] : 0);
+        fill_plane(y, s->y, s->OH, s->OW, 0);
         for (ptrdiff_t ic = 0; ic < ics; ic++) {
             const real *x = c->x + n * s->x.n + (first + ic) * s->x.c;
             const real *w = weight_at(s, c->w, oc, ic);
@@ -88,9 +92,7 @@ static void forward_chunk(void *c_, ptrdiff_t chunk)
                 }
             }
         }
-        if (s->relu) {
-            relu_plane(s, y);
-        }
+        finish_plane(s, y, s->scale != NULL ? s->scale[oc] : 1, c->b != NULL ? c->b[oc] : 0);
     }
 }
 

@@ -30,7 +30,9 @@ typedef struct {
     ptrdiff_t N, C, H, W, OC, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW, G;
     strides4 x, y; /* memory order of x and dx, and of y and dy: (N,C,H,W) or (N,H,W,C), dense */
     enum conv2d_algorithm algorithm;
-    int relu; /* forward only: negative outputs become 0 */
+    /* Forward only: */
+    const real *scale; /* (OC): what the sums, before the bias, are multiplied by; NULL for ones */
+    int relu;          /* negative outputs become 0 */
 } conv2d_shape;
 
 /* The strides of a dense activation of c channels of h x w, in one order or the other. Of planes of a single value both

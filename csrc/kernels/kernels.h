@@ -45,6 +45,8 @@
        ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int training, double eps, int relu))                             \
     K(batch_norm_statistics, (const real *x, real *mean, real *variance, real *invstd, ptrdiff_t outer, ptrdiff_t C,   \
                               ptrdiff_t inner, double eps))                                                            \
+    K(batch_norm_fold, (const real *b, const real *gamma, const real *beta, const real *mean, const real *variance,    \
+                        real *scale, real *shift, ptrdiff_t C, double eps, int *safe))                                 \
     K(batch_norm_track, (const real *mean, const real *variance, real *running_mean, real *running_var, ptrdiff_t C,   \
                          ptrdiff_t M, double momentum))                                                                \
     K(batch_norm_backward,                                                                                             \
