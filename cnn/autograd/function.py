@@ -153,6 +153,21 @@ class Operation(Node):
             ctx.record(args, outs)
         return outs if ctx.outputs > 1 or outs[0] is not out else out
 
+    @classmethod
+    def wait(cls, args, pending, **for_backward):
+        """A result that is `pending()` as soon as somebody looks at it (deferred.py). `for_backward` is what forward
+        would leave in its ctx."""
+        y = deferred.wait(pending)
+        if mode.enabled:
+            ctx = cls()
+            ctx.needs = [isinstance(x, Tensor) and x._requires_grad for x in args]
+            if True in ctx.needs:
+                vars(ctx).update(for_backward)
+                ctx.link(args)
+                ctx.remember_versions(args, ())
+                y._node, y._requires_grad = ctx, True
+        return y
+
     def link(self, args):
         """Put this node into the graph behind the tensors it was made from."""
         self.number = next(_numbers)

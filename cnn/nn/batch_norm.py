@@ -44,26 +44,19 @@ class NativeBatchNorm(Operation):
 
     @classmethod
     def apply(cls, x, weight, bias, running_mean, running_var, training, momentum, eps):
-        arguments = (x, weight, bias, running_mean, running_var)
-        if not (training and deferred.state.depth):
-            y = super().apply(*arguments, training, momentum, eps)
-        else:
+        tensors = (x, weight, bias, running_mean, running_var)
+        arguments = (*tensors, training, momentum, eps)
+        if training and deferred.state.depth:
             # The statistics are taken now; y waits for the ReLU.
-            x_, weight_, bias_, *running = [None if t is None else t._a for t in arguments]
-            mean, variance, invstd = _cnn.batch_norm_statistics(x_, weight_, bias_, *running, momentum, eps)
-            y = deferred.wait(
-                lambda relu=False: _cnn.batch_norm_forward(
-                    x_, weight_, bias_, mean, variance, False, momentum, eps, relu
-                )[0]
-            )
-            if mode.enabled:
-                ctx = cls()
-                ctx.needs = [t is not None and t._requires_grad for t in arguments[:3]] + [False] * 5
-                if True in ctx.needs:
-                    ctx.saved, ctx.training = (x_, weight_, mean, invstd), True
-                    ctx.link((*arguments, training, momentum, eps))
-                    ctx.remember_versions((x, weight), ())
-                    y._node, y._requires_grad = ctx, True
+            *affine, running_mean, running_var = [None if t is None else t._a for t in tensors]
+            mean, var, invstd = _cnn.batch_norm_statistics(*affine, running_mean, running_var, momentum, eps)
+
+            def pending(relu=False):
+                return _cnn.batch_norm_forward(*affine, mean, var, False, momentum, eps, relu)[0]
+
+            y = cls.wait(arguments, pending, saved=(*affine[:2], mean, invstd), training=True)
+        else:
+            y = super().apply(*arguments)
         if y._node is not None and bias is not None:
             y._node.bias = bias._a.copy()  # nobody expects a change of the bias to matter to backward
         return y

@@ -7,7 +7,6 @@ from cnn import _cnn
 from cnn.autograd import deferred
 from cnn.autograd.deferred import Unrectified
 from cnn.autograd.function import Operation
-from cnn.autograd.grad_mode import mode
 from cnn.backends import conv as settings
 from cnn.ops.creation import empty
 
@@ -49,16 +48,8 @@ class Convolution(Operation):
             return super().apply(x, w, b, geometry)
         arguments = (x._a, w._a, None if b is None else b._a, *geometry, settings.code)
         _cnn.conv2d_check(*arguments)
-        y = deferred.wait(WaitingConvolution(arguments))
-        if mode.enabled:
-            ctx = cls()
-            ctx.needs = [x._requires_grad, w._requires_grad, b is not None and b._requires_grad, False]
-            if True in ctx.needs:
-                ctx.geometry, ctx.saved = geometry, arguments[:2]
-                ctx.link((x, w, b, geometry))
-                ctx.remember_versions((x, w), ())
-                y._node, y._requires_grad = ctx, True
-        return y
+        pending = WaitingConvolution(arguments)
+        return cls.wait((x, w, b, geometry), pending, geometry=geometry, saved=arguments[:2])
 
     @staticmethod
     def forward(ctx, x, w, b, geometry):
