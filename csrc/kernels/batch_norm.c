@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "../memory.h"
+#include "../simd/simd.h"
 #include "../threads.h"
 #include "kernels.h"
 
@@ -193,52 +194,119 @@ static int sum_over_channels(batch_norm_context *k)
 
 /* ---- the pass that writes: out = (x - mean) * factor + dy * scale + shift, with what is NULL left out ---- */
 
-/* n values from `at` on, the first of channel c, each next one c_step channels further: 0 or 1. */
-static inline __attribute__((always_inline)) void write_values(const batch_norm_context *k, ptrdiff_t at, ptrdiff_t c,
-                                                               const ptrdiff_t c_step, ptrdiff_t n, const int relu)
+enum { WRITE_Y, WRITE_DX_TRAINING, WRITE_DX };
+
+/* What belongs to the channels of a vector of values. */
+typedef struct {
+    vec mean, scale, beta, shift, factor;
+} channel_vectors;
+
+/* n values, VLEN at most. */
+static inline vec load_some(const real *p, ptrdiff_t n)
 {
-    const real *restrict x = k->x + at, *restrict mean = k->mean + c, *restrict scale = k->scale + c;
-    real *restrict out = k->out + at;
-    if (k->dy == NULL) {
-        const real *restrict shift = k->shift + c;
-        for (ptrdiff_t i = 0; i < n; i++) {
-            real y = normalised(x[i], mean[i * c_step], scale[i * c_step], shift[i * c_step]);
-            out[i] = relu && y <= 0 ? 0 : y;
-        }
-        return;
+    real some[VLEN] = {0};
+    if (n == VLEN) {
+        return v_load(p);
     }
-    const real *restrict dy = k->dy + at, *restrict beta = k->beta + c;
-    if (k->factor == NULL) {
-        for (ptrdiff_t i = 0; i < n; i++) {
-            real y = normalised(x[i], mean[i * c_step], scale[i * c_step], beta[i * c_step]);
-            out[i] = (relu ? through_relu(dy[i], y) : dy[i]) * scale[i * c_step];
-        }
-        return;
-    }
-    const real *restrict shift = k->shift + c, *restrict factor = k->factor + c;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        real y = normalised(x[i], mean[i * c_step], scale[i * c_step], beta[i * c_step]);
-        real value = (relu ? through_relu(dy[i], y) : dy[i]) * scale[i * c_step];
-        out[i] = (x[i] - mean[i * c_step]) * factor[i * c_step] + value + shift[i * c_step];
+    memcpy(some, p, (size_t)n * sizeof *p);
+    return v_load(some);
+}
+
+static inline void store_some(real *p, vec v, ptrdiff_t n)
+{
+    if (n == VLEN) {
+        v_store(p, v);
+    } else {
+        memcpy(p, &v, (size_t)n * sizeof *p);
     }
 }
 
-/* Lines of `inner` values of one channel, or (inner = 1) of one value each of C channels. */
+static inline __attribute__((always_inline)) vec written(const int kind, const int relu, vec x, vec dy,
+                                                         const channel_vectors *c)
+{
+    vec y = (x - c->mean) * c->scale + c->beta; /* normalised(), which must round alike */
+    if (kind == WRITE_Y) {
+        return relu ? v_relu(y) : y;
+    }
+    if (relu) {
+        typedef __typeof__(y <= 0) mask;
+        dy = (vec)((mask)dy & ~(y <= 0)); /* through_relu() */
+    }
+    vec value = dy * c->scale;
+    return kind == WRITE_DX ? value : (x - c->mean) * c->factor + value + c->shift;
+}
+
+/* n values, VLEN at most. kind and relu are constants where this is inlined. */
+static inline __attribute__((always_inline)) void write_values(const int kind, const int relu,
+                                                               const batch_norm_context *k, ptrdiff_t at, ptrdiff_t n,
+                                                               const channel_vectors *c)
+{
+    vec dy = kind == WRITE_Y ? v_zero() : load_some(k->dy + at, n);
+    store_some(k->out + at, written(kind, relu, load_some(k->x + at, n), dy, c), n);
+}
+
+/* One value of each channel. The last vector overlaps the one before. Several rows at a time would read the means and
+ * factors less often, but memory the slower: it wants to be read in order. */
+static inline __attribute__((always_inline)) void write_row(const int kind, const int relu, const batch_norm_context *k,
+                                                            ptrdiff_t at)
+{
+    ptrdiff_t n = k->C < VLEN ? k->C : VLEN;
+    for (ptrdiff_t next = 0; next < k->C; next += VLEN) {
+        ptrdiff_t c = next + n <= k->C ? next : k->C - n;
+        channel_vectors v = {.mean = load_some(k->mean + c, n), .scale = load_some(k->scale + c, n)};
+        v.beta = load_some(kind == WRITE_Y ? k->shift + c : k->beta + c, n);
+        if (kind == WRITE_DX_TRAINING) {
+            v.shift = load_some(k->shift + c, n);
+            v.factor = load_some(k->factor + c, n);
+        }
+        write_values(kind, relu, k, at + c, n, &v);
+    }
+}
+
+/* A line of `inner` values of channel c, which begins at `at`. */
+static inline __attribute__((always_inline)) void write_line(const int kind, const int relu,
+                                                             const batch_norm_context *k, ptrdiff_t at, ptrdiff_t c)
+{
+    channel_vectors v = {.mean = v_set1(k->mean[c]), .scale = v_set1(k->scale[c])};
+    v.beta = v_set1(kind == WRITE_Y ? k->shift[c] : k->beta[c]);
+    if (kind == WRITE_DX_TRAINING) {
+        v.shift = v_set1(k->shift[c]);
+        v.factor = v_set1(k->factor[c]);
+    }
+    ptrdiff_t i = 0;
+    for (; i + VLEN <= k->inner; i += VLEN) {
+        write_values(kind, relu, k, at + i, VLEN, &v);
+    }
+    if (i < k->inner) {
+        write_values(kind, relu, k, at + i, k->inner - i, &v);
+    }
+}
+
+/* Lines of one channel, or (inner = 1) rows of all channels. */
+static inline __attribute__((always_inline)) void
+write_lines(const int kind, const int relu, const batch_norm_context *k, ptrdiff_t begin, ptrdiff_t end)
+{
+    for (; k->inner > 1 && begin < end; begin++) {
+        write_line(kind, relu, k, begin * k->inner, begin % k->C);
+    }
+    for (; begin < end; begin++) {
+        write_row(kind, relu, k, begin * k->C);
+    }
+}
+
 static void write_chunk(void *context, ptrdiff_t chunk)
 {
     const batch_norm_context *k = context;
+    const int kind = k->dy == NULL ? WRITE_Y : k->factor != NULL ? WRITE_DX_TRAINING : WRITE_DX;
     ptrdiff_t begin, end;
     chunk_bounds(k->inner == 1 ? k->outer : k->outer * k->C, k->chunks, chunk, &begin, &end);
-    for (ptrdiff_t line = begin; line < end; line++) {
-        if (k->inner == 1 && !k->relu) {
-            write_values(k, line * k->C, 0, 1, k->C, 0);
-        } else if (k->inner == 1) {
-            write_values(k, line * k->C, 0, 1, k->C, 1);
-        } else if (!k->relu) {
-            write_values(k, line * k->inner, line % k->C, 0, k->inner, 0);
-        } else {
-            write_values(k, line * k->inner, line % k->C, 0, k->inner, 1);
-        }
+    switch (2 * kind + k->relu) {
+    case 2 * WRITE_Y: write_lines(WRITE_Y, 0, k, begin, end); break;
+    case 2 * WRITE_Y + 1: write_lines(WRITE_Y, 1, k, begin, end); break;
+    case 2 * WRITE_DX_TRAINING: write_lines(WRITE_DX_TRAINING, 0, k, begin, end); break;
+    case 2 * WRITE_DX_TRAINING + 1: write_lines(WRITE_DX_TRAINING, 1, k, begin, end); break;
+    case 2 * WRITE_DX: write_lines(WRITE_DX, 0, k, begin, end); break;
+    default: write_lines(WRITE_DX, 1, k, begin, end);
     }
 }
 
