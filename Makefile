@@ -67,10 +67,8 @@ format: $(VENV)/tested ## ruff and clang-format, in place
 	$(RUN) -m ruff format .
 	git ls-files '*.c' '*.h' | xargs $(VENV)/bin/clang-format -i
 
-bench: $(VENV)/tested ## speed and memory beside PyTorch: layers, training steps, inference (about half an hour)
-	$(RUN) benchmarks/layers.py
-	$(RUN) benchmarks/train_step.py $(ARGS)
-	$(RUN) benchmarks/inference.py
+bench: $(VENV)/tested ## speed and memory beside PyTorch (20 minutes; ARGS=--quick a third of it)
+	$(RUN) benchmarks/all.py $(ARGS)
 
 clean: ## take away what was built
 	rm -rf build $(VENV) cnn/*.so *.egg-info .pytest_cache .ruff_cache

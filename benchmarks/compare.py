@@ -1,12 +1,15 @@
 """Runs the sides of a comparison in turns: A, B, A, B, ..., each in a process of its own, never two at once."""
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from nets import NETS
 
 HERE = Path(__file__).parent
 # glibc gives big blocks back to the system and faults them in again each step, unless told to keep them.
@@ -20,6 +23,7 @@ PEERS = {
     "torch bf16 autocast": {"library": "torch", "layout": "channels_last", "bf16": True},
     "onnxruntime": {"library": "onnxruntime"},
 }
+TITLES = {"train": "training step", "infer": "inference"}
 
 
 def arguments(doc):
@@ -60,6 +64,7 @@ class Side:
 
     def result(self):
         times = {"best": min(self.times), "median": statistics.median(self.times), "steps": len(self.times)}
+        times["mean"] = statistics.fmean(self.times)
         times["p90"] = sorted(self.times)[int(0.9 * len(self.times))]
         return times | self.ask("stats")
 
@@ -68,11 +73,30 @@ class Side:
         self.process.wait(timeout=60)
 
 
+# What a library needs beside itself. To compare with one more (TensorFlow, JAX), give worker.py a function that builds
+# the same network with it, and PEERS its name.
+NEEDS = {"onnxruntime": ("onnxruntime", "torch", "onnx"), "torch": ("torch",), "cnn": ()}
+missing = set()
+
+
+def installed(jobs):
+    """The jobs whose library is installed; the others are named once."""
+    kept = {}
+    for name, job in jobs.items():
+        lacking = [module for module in NEEDS[job["library"]] if importlib.util.find_spec(module) is None]
+        if not lacking:
+            kept[name] = job
+        elif name not in missing:
+            missing.add(name)
+            print(f"SKIPPED: {name}: {', '.join(lacking)} not installed", flush=True)
+    return kept
+
+
 def compare(jobs, args):
-    """jobs: {name: job}. Returns {name: {best, median, p90, steps, peak_mb, faults}}; times in milliseconds."""
+    """jobs: {name: job}. Returns {name: {best, median, mean, p90, steps, peak_mb, faults}}; times in milliseconds."""
     sides = []
     try:
-        for name, job in jobs.items():
+        for name, job in installed(jobs).items():
             sides.append(Side(name, {"threads": args.threads, **job}))
         for _ in range(args.rounds):
             for side in sides:
@@ -84,15 +108,43 @@ def compare(jobs, args):
 
 
 def table(title, results):
-    """Prints a table; a ratio is the peer's median over cnn's: above 1, cnn is faster."""
+    """Prints a table. A ratio is the peer's time over cnn's, of the medians and of the bests: above 1, cnn is faster.
+    Other programs on the machine lengthen the medians more than the bests."""
     print(f"\n{title}")
-    print(f"  {'':28}{'best ms':>10}{'median ms':>11}{'ratio':>8}{'peak MB':>9}{'faults/step':>13}")
+    print(f"  {'':28}{'median ms':>11}{'ratio':>8}{'best ms':>11}{'ratio':>8}{'peak MB':>9}{'faults/step':>13}")
     for name, r in results.items():
-        ratio = r["median"] / results["cnn"]["median"]
-        row = f"  {name:28}{r['best']:10.3f}{r['median']:11.3f}{ratio:8.2f}{r['peak_mb']:9.0f}{r['faults']:13.0f}"
-        print(row, flush=True)
+        row = f"  {name:28}"
+        for key in ("median", "best"):
+            row += f"{r[key]:11.3f}{r[key] / results['cnn'][key]:8.2f}"
+        print(row + f"{r['peak_mb']:9.0f}{r['faults']:13.0f}", flush=True)
+
+
+def net_and_batches(text):
+    """("resnet18", [16, 128]) of "resnet18:16,128"; for argparse."""
+    net, _, batches = text.partition(":")
+    try:
+        sizes = [int(batch) for batch in batches.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected NET:BATCH,BATCH,..., got {text!r}") from None
+    if net not in NETS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(NETS)} before the colon, got {net!r}")
+    return net, sizes
+
+
+def networks(args, mode, **options):
+    """One comparison for each net and batch of args.nets: prints their tables, returns and saves the figures."""
+    figures = {}
+    for net, batches in args.nets:
+        for batch in batches:
+            base = {"mode": mode, "net": net, "batch": batch, **options}
+            jobs = {"cnn": base | {"library": "cnn"}} | {name: base | PEERS[name] for name in args.peers}
+            figures[f"{net}, batch {batch}"] = results = compare(jobs, args)
+            table(f"{TITLES[mode]}: {net}, batch {batch}, {args.threads} threads", results)
+    save(args, figures)
+    return figures
 
 
 def save(args, figures):
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(figures, indent=1) + "\n")

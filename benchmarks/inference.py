@@ -1,24 +1,21 @@
-"""Inference in eval mode, cnn's beside PyTorch's and onnxruntime's.
+"""Inference, cnn's beside PyTorch's and, where it is installed, ONNX Runtime's.
 
-python benchmarks/inference.py --nets reference resnet18 mobilenet --batches 1 128
+    python benchmarks/inference.py
+    python benchmarks/inference.py --nets reference:1 --peers onnxruntime
+
+ONNX Runtime gets the network as torch exports it.
 """
 
-from compare import PEERS, arguments, compare, save, table
+from compare import arguments, net_and_batches, networks
+
+NETS = "reference:1,128 resnet18:1,128 mobilenet:1,128"
 
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--nets", nargs="+", default=["reference", "resnet18", "mobilenet"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 128])
-    args = parser.parse_args()
-    figures = {}
-    for net in args.nets:
-        for batch in args.batches:
-            base = {"mode": "infer", "net": net, "batch": batch, "warm_up": 3}
-            jobs = {"cnn": base | {"library": "cnn"}} | {name: base | PEERS[name] for name in args.peers}
-            figures[f"{net}, batch {batch}"] = results = compare(jobs, args)
-            table(f"inference: {net}, batch {batch}, {args.threads} threads", results)
-    save(args, figures)
+    parser.set_defaults(peers=["torch default", "torch channels_last", "onnxruntime"])
+    parser.add_argument("--nets", nargs="+", type=net_and_batches, default=[*map(net_and_batches, NETS.split())])
+    networks(parser.parse_args(), "infer", warm_up=3)
 
 
 if __name__ == "__main__":

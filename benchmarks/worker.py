@@ -5,14 +5,18 @@
 Commands, one a line: `run SECONDS` answers with the milliseconds of each step made in that time, `stats` with peak
 memory and page faults a step since the last `stats`. Answers are JSON, one a line. compare.py drives it.
 
-Modes: `train` and `infer` run a network of nets.py; `layer` one pass of one layer; `peak` multiply-adds in registers.
+Modes: `train` and `infer` run a network of nets.py; `load` makes batches of images, `epoch` trains a network on them;
+`layer` one pass of one layer; `peak` multiply-adds in registers.
 Libraries: `cnn`, `torch`, and for inference `onnxruntime`, where they are installed.
 """
 
+import itertools
 import json
 import resource
+import statistics
 import sys
 import time
+import warnings
 
 import numpy as np
 from nets import NETS, optimizer_of
@@ -29,7 +33,7 @@ def make_step(job):
 
     T.set_num_threads(job["threads"])
     T.manual_seed(0)
-    return {"train": train_step, "infer": infer_step, "layer": layer_step, "peak": peak_step}[job["mode"]](T, job)
+    return STEPS[job["mode"]](T, job)
 
 
 def images(T, job, channels=3, size=32):
@@ -46,12 +50,18 @@ def network(T, job):
 
 
 def train_step(T, job):
-    net, x = network(T, job), images(T, job)
-    t = T.from_numpy(np.random.default_rng(1).integers(0, 10, job["batch"]))
+    """One step on the same batch again and again."""
+    x, t = images(T, job), T.from_numpy(np.random.default_rng(1).integers(0, 10, job["batch"]))
+    return training(T, job, lambda: (x, t))
+
+
+def training(T, job, batch):
+    net = network(T, job)
     optimizer = optimizer_of(job["net"], net, T.optim)
     loss_of = T.nn.CrossEntropyLoss()
 
     def step():
+        x, t = batch()
         optimizer.zero_grad()
         with T.autocast("cpu", dtype=T.bfloat16, enabled=bool(job.get("bf16"))):
             loss = loss_of(net(x), t)
@@ -60,6 +70,67 @@ def train_step(T, job):
         return loss.item()
 
     return step
+
+
+def load_step(T, job):
+    """A batch of a DataLoader, which begins anew after each epoch."""
+    loader = make_loader(T, job)
+    batches = (batch for _ in itertools.count() for batch in loader)
+    return lambda: next(batches)
+
+
+def epoch_step(T, job):
+    """A training step on the next batch of a DataLoader; step.waits has the part of its time until the batch came."""
+    load, waits = load_step(T, job), []
+
+    def batch():
+        start = time.perf_counter()
+        x, t = load()
+        waits.append((time.perf_counter() - start) * 1e3)
+        return (x.contiguous(memory_format=T.channels_last) if job.get("layout") == "channels_last" else x), t
+
+    step = training(T, job, batch)
+    step.waits = waits
+    return step
+
+
+def make_loader(T, job):
+    """Random images in CIFAR-10's class. job["data"]: "augmented", "images", or "tensors" (float images in memory)."""
+    random, n = np.random.default_rng(0), 100 * job["batch"]
+    pixels, labels = random.integers(0, 256, (n, 3, 32, 32), np.uint8), random.integers(0, 10, n)
+    if job["data"] == "tensors":
+        floats = np.asarray(pixels, np.float32) / 255
+        dataset = T.utils.data.TensorDataset(T.from_numpy(floats), T.from_numpy(labels))
+    else:
+        vision = torchvision() if T.__name__ == "torch" else T.vision
+        t = vision.transforms
+        steps = [t.ToTensor(), t.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))]
+        if job["data"] == "augmented":
+            steps = [t.RandomCrop(32, padding=4), t.RandomHorizontalFlip(), *steps]
+
+        class Noise(vision.datasets.CIFAR10):
+            def __init__(self, transform):
+                self.transform, self.target_transform = transform, None
+                self.data, self.targets = pixels.transpose(0, 2, 3, 1), labels.tolist()
+
+        dataset = Noise(t.Compose(steps))
+    return T.utils.data.DataLoader(dataset, job["batch"], shuffle=True, num_workers=job["workers"])
+
+
+def torchvision():
+    """torchvision, also where its operators lack: a build that does not belong to this torch loads without them."""
+    try:
+        import torchvision
+    except RuntimeError:
+        import torch
+
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision
+
+        torchvision.library = library  # as long as torchvision lives
+    return torchvision
 
 
 def infer_step(T, job):
@@ -82,7 +153,9 @@ def onnxruntime_step(job):
     torch.manual_seed(0)
     net, x = NETS[job["net"]](torch.nn).eval(), images(torch, job)
     file = io.BytesIO()
-    torch.onnx.export(net, (x,), file, input_names=["x"], dynamo=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is a newer exporter, which needs one more package
+        torch.onnx.export(net, (x,), file, input_names=["x"], dynamo=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job["threads"]
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
@@ -127,6 +200,16 @@ def peak_step(T, job):
     return lambda: T._cnn.fma_peak(200_000)
 
 
+STEPS = {
+    "train": train_step,
+    "infer": infer_step,
+    "load": load_step,
+    "epoch": epoch_step,
+    "layer": layer_step,
+    "peak": peak_step,
+}
+
+
 def main():
     job = json.loads(sys.argv[1])
     step = make_step(job)
@@ -150,6 +233,8 @@ def main():
             answer = {"peak_mb": usage.ru_maxrss * 1024 / 1e6, "faults": (usage.ru_minflt - faults) / max(steps, 1)}
             if job["mode"] == "peak":
                 answer["operations"] = step()
+            if job["mode"] == "epoch":
+                answer["waiting"] = statistics.fmean(step.waits[-steps:])
             print(json.dumps(answer), flush=True)
 
 
