@@ -218,3 +218,13 @@ class TestErrors:
             _cnn.linear_forward(a, a)
         with pytest.raises(ShapeError, match=r"grad_output must have .* 2 features, got \(2, 3\)"):
             _cnn.linear_backward(a, a, a, True, True, True)
+
+
+def test_an_empty_batch_has_a_gradient_of_zeros(every_isa):
+    """Also for a weight that several chunks share, whatever the memory held before."""
+    for shape in ((700, 300), (3, 5)):
+        (cnn.ones(shape) * 2).sum()
+        layer = nn.Linear(*shape)
+        layer(cnn.empty(0, shape[0])).sum().backward()
+        assert not layer.weight.grad.numpy().any()
+        assert not layer.bias.grad.numpy().any()

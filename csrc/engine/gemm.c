@@ -477,7 +477,7 @@ void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, matrix a, matrix b, const r
     }
     if (K == 0) {
         p.partial = c; /* the sum of no splits */
-        add_splits_chunk(&p, 0);
+        parallel_for(chunks_of(M * N, 1 << 14), add_splits_chunk, &p);
         return;
     }
     if (M <= ROWS_DOT && a.col == 1 && b.row == 1) {
