@@ -4,7 +4,7 @@ import builtins
 
 import numpy as np
 
-from cnn import types
+from cnn import _cnn, types
 from cnn.tensor import Tensor, _plain
 
 from ._register import FUNCTIONS, function, method
@@ -156,7 +156,7 @@ def _checked_size(name, size):
 
 zeros = _filled(np.zeros, "A tensor of zeros.", "zeros")
 ones = _filled(np.ones, "A tensor of ones.", "ones")
-empty = _filled(np.empty, "A tensor with undefined contents.", "empty")
+empty = _filled(_cnn.empty, "A tensor with undefined contents.", "empty")
 
 
 @function
@@ -181,7 +181,7 @@ def _like(make, name):
 
 zeros_like = _like(np.zeros, "zeros_like")
 ones_like = _like(np.ones, "ones_like")
-empty_like = _like(np.empty, "empty_like")
+empty_like = _like(lambda shape, dtype: _cnn.empty(shape, dtype), "empty_like")
 full_like = _like(lambda shape, fill_value, dtype: np.full(shape, fill_value, dtype), "full_like")
 
 
