@@ -71,9 +71,13 @@ class Tensor:
 
     def __getattr__(self, name):
         # Reached only where the ordinary look-up failed. An array that waits (autograd/deferred.py) is computed now.
-        if name == "_a" and "_pending" in self.__dict__:
-            self._a = array = self.__dict__.pop("_pending")()
-            return array
+        if name == "_a":
+            if "_pending" in self.__dict__:
+                self._a = array = self.__dict__.pop("_pending")()
+                return array
+            if "_gradient" in self.__dict__:
+                self._a = array = self.__dict__.pop("_gradient").array()
+                return array
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     # ---- what it is ------------------------------------------------------------------------------------------------

@@ -99,3 +99,35 @@ class Rectified(Gradient):
 
     def array(self):
         return _cnn.relu_backward(self.dy, self.y)
+
+
+class LeafGradient(Gradient):
+    """A gradient that ends in `.grad` of a leaf, and waits there for whoever looks at it."""
+
+    def fits(self, leaf):
+        """Whether it is one for the array of this leaf, in shape and type."""
+        raise NotImplementedError
+
+    def tensor(self):
+        """A Tensor whose array is `array()`, called when it is first needed."""
+        tensor = object.__new__(Tensor)
+        tensor._gradient = self
+        return tensor
+
+
+class OuterProducts(LeafGradient):
+    """The gradient of a linear layer's weight, dw = dy' x, for so few samples that an optimiser forms it as it goes
+    (csrc/kernels/gradient.h). dy and x are copied: what they lie in may be changed before somebody looks.
+    """
+
+    MOST_ROWS = 4
+    SMALLEST_WEIGHT = 1 << 18
+
+    def __init__(self, dy, x, weight):
+        self.dy, self.x, self.weight = dy.copy(), x.copy(), weight
+
+    def fits(self, leaf):
+        return leaf.shape == self.weight.shape and leaf.dtype == self.x.dtype
+
+    def array(self):
+        return _cnn.linear_backward(self.dy, self.x, self.weight, False, True, False)[1]

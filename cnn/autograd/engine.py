@@ -9,7 +9,7 @@ from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
-from .deferred import Gradient
+from .deferred import Gradient, LeafGradient
 from .function import Node, edge_of
 from .grad_mode import no_grad
 
@@ -88,10 +88,11 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
 
 
 def takes(target, gradient):
-    """True if a Gradient may go to `target` as it is: the node wants it so, and nobody looks at what goes in."""
-    return (
-        isinstance(target, Node) and isinstance(gradient, target.takes) and not (target._hooks or target._output_hooks)
-    )
+    """True if a Gradient may go to `target` as it is: the node wants it so, and nobody looks at what goes in. At a leaf
+    accumulate decides."""
+    if isinstance(target, Tensor):
+        return isinstance(gradient, LeafGradient) and target._grad_hooks is None
+    return isinstance(gradient, target.takes) and not (target._hooks or target._output_hooks)
 
 
 def as_array(gradient):
@@ -113,6 +114,11 @@ def accumulate(leaf, slots):
     """leaf.grad += the sum in slots, which is kept as it is where nobody else holds it."""
     gradient = slots[0]
     slots[0] = None
+    if isinstance(gradient, LeafGradient):
+        if leaf._grad is None and leaf._accumulate_hooks is None and gradient.fits(leaf._a):
+            leaf._grad = gradient.tensor()
+            return
+        gradient = gradient.array()
     if gradient.shape != leaf._a.shape:
         raise ShapeError(f"a gradient of shape {list(gradient.shape)} came for a tensor of shape {list(leaf._a.shape)}")
     if gradient.dtype != leaf._a.dtype:

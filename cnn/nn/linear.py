@@ -3,6 +3,7 @@
 import math
 
 from cnn import _cnn
+from cnn.autograd.deferred import OuterProducts
 from cnn.autograd.function import Operation
 from cnn.ops.creation import empty
 
@@ -25,7 +26,12 @@ class Addmm(Operation):
     @staticmethod
     def backward(ctx, dy):
         x, weight = ctx.saved
-        return _cnn.linear_backward(dy, x, weight, *ctx.needs)
+        want_dx, want_dw, want_db = ctx.needs
+        few = x.ndim == 2 and 1 <= x.shape[0] <= OuterProducts.MOST_ROWS
+        if want_dw and few and weight.size >= OuterProducts.SMALLEST_WEIGHT:
+            dx, _, db = _cnn.linear_backward(dy, x, weight, want_dx, False, want_db)
+            return dx, OuterProducts(dy, x, weight), db
+        return _cnn.linear_backward(dy, x, weight, want_dx, want_dw, want_db)
 
 
 def linear(input, weight, bias=None):

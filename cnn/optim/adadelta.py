@@ -5,6 +5,7 @@ from .optimizer import (
     check_at_least_zero,
     columns_by_type,
     count_step,
+    gradient_of,
     new_scalar,
     run_closure,
     set_missing,
@@ -78,7 +79,7 @@ class Adadelta(Optimizer):
                 state["acc_delta"] = zeros_like(p)
             p._bump()
             count_step(state)
-            rows.append((p._a, p._grad._a, state["square_avg"]._a, state["acc_delta"]._a))
+            rows.append((p._a, gradient_of(p), state["square_avg"]._a, state["acc_delta"]._a))
         names = ("lr", "rho", "eps", "weight_decay", "maximize")
         options = [float(group[name]) for name in names]
         for columns in columns_by_type(rows):

@@ -9,6 +9,7 @@ from .optimizer import (
     check_fused,
     columns_by_type,
     count_step,
+    gradient_of,
     new_scalar,
     run_closure,
     set_missing,
@@ -92,7 +93,7 @@ class Adagrad(Optimizer):
                 self._start(p)
             state = self.state[p]
             p._bump()
-            rows.append((p._a, p._grad._a, state["sum"]._a, count_step(state)))
+            rows.append((p._a, gradient_of(p), state["sum"]._a, count_step(state)))
         names = ("lr", "lr_decay", "eps", "weight_decay", "maximize")
         options = [float(group[name]) for name in names]
         for columns in columns_by_type(rows):

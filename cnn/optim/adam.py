@@ -7,6 +7,7 @@ from .optimizer import (
     check_fused,
     columns_by_type,
     count_step,
+    gradient_of,
     new_scalar,
     run_closure,
     set_missing,
@@ -93,7 +94,7 @@ class Adam(Optimizer):
             p._bump()
             largest = (state["max_exp_avg_sq"]._a,) if amsgrad else ()
             moments = (state["exp_avg"]._a, state["exp_avg_sq"]._a)
-            rows.append((p._a, p._grad._a, count_step(state), *moments, *largest))
+            rows.append((p._a, gradient_of(p), count_step(state), *moments, *largest))
         names = ("eps", "weight_decay", "decoupled_weight_decay", "maximize")
         options = [float(value) for value in (group["lr"], *group["betas"], *(group[name] for name in names))]
         for parameters, gradients, steps, m, v, *w in columns_by_type(rows):

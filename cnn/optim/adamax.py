@@ -6,6 +6,7 @@ from .optimizer import (
     check_betas,
     columns_by_type,
     count_step,
+    gradient_of,
     new_scalar,
     run_closure,
     set_missing,
@@ -76,7 +77,7 @@ class Adamax(Optimizer):
                 state["exp_avg"] = zeros_like(p)
                 state["exp_inf"] = zeros_like(p)
             p._bump()
-            rows.append((p._a, p._grad._a, state["exp_avg"]._a, state["exp_inf"]._a, count_step(state)))
+            rows.append((p._a, gradient_of(p), state["exp_avg"]._a, state["exp_inf"]._a, count_step(state)))
         options = [float(value) for value in (group["lr"], *group["betas"])]
         options += [float(group[name]) for name in ("eps", "weight_decay", "maximize")]
         for columns in columns_by_type(rows):

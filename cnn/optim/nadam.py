@@ -7,6 +7,7 @@ from .optimizer import (
     check_betas,
     columns_by_type,
     count_step,
+    gradient_of,
     new_scalar,
     run_closure,
     set_missing,
@@ -88,7 +89,7 @@ class NAdam(Optimizer):
             p._bump()
             step = count_step(state)
             product = _multiply_product(state, group, step)
-            rows.append((p._a, p._grad._a, state["exp_avg"]._a, state["exp_avg_sq"]._a, step, product))
+            rows.append((p._a, gradient_of(p), state["exp_avg"]._a, state["exp_avg_sq"]._a, step, product))
         names = ("eps", "weight_decay", "momentum_decay", "decoupled_weight_decay", "maximize")
         options = [float(value) for value in (group["lr"], *group["betas"], *(group[name] for name in names))]
         for columns in columns_by_type(rows):

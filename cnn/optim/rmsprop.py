@@ -5,6 +5,7 @@ from .optimizer import (
     check_at_least_zero,
     columns_by_type,
     count_step,
+    gradient_of,
     new_scalar,
     run_closure,
     set_missing,
@@ -91,7 +92,7 @@ class RMSprop(Optimizer):
                     state[kind] = zeros_like(p)
             p._bump()
             count_step(state)
-            rows.append((p._a, p._grad._a, *(state[kind]._a for kind in kinds)))
+            rows.append((p._a, gradient_of(p), *(state[kind]._a for kind in kinds)))
         names = ("lr", "alpha", "eps", "weight_decay", "momentum", "maximize")
         options = [float(group[name]) for name in names]
         for parameters, gradients, *columns in columns_by_type(rows):

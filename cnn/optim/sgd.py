@@ -1,9 +1,16 @@
-import numpy as np
-
 from cnn import _cnn
 from cnn.tensor import Tensor
 
-from .optimizer import Optimizer, check_at_least_zero, check_fused, columns_by_type, run_closure, set_missing
+from .optimizer import (
+    Optimizer,
+    check_at_least_zero,
+    check_fused,
+    columns_by_type,
+    empty_like,
+    gradient_of,
+    run_closure,
+    set_missing,
+)
 
 
 class SGD(Optimizer):
@@ -69,16 +76,16 @@ class SGD(Optimizer):
                 continue
             p._bump()
             if not with_momentum:
-                later.append((p._a, p._grad._a))
+                later.append((p._a, gradient_of(p)))
                 continue
             state = self.state[p]
             velocity = state.get("momentum_buffer")
             if velocity is None:
-                velocity = Tensor._wrap(np.empty_like(p._a))
-                first.append((p._a, p._grad._a, velocity._a))
+                velocity = Tensor._wrap(empty_like(p._a))
+                first.append((p._a, gradient_of(p), velocity._a))
                 started.append((state, velocity))
             else:
-                later.append((p._a, p._grad._a, velocity._a))
+                later.append((p._a, gradient_of(p), velocity._a))
         names = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
         options = [float(group[name]) for name in names]
         for rows in (later, first):

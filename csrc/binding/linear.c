@@ -127,7 +127,7 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     }
     npy_intp OC = s.OC;
     if ((need[0] && !(dx = array_new(PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x), ROWS))) ||
-        ((need[1] || need[2]) && !(dw = array_new(2, PyArray_DIMS(w), PyArray_TYPE(x), ROWS))) ||
+        (need[1] && !(dw = array_new(2, PyArray_DIMS(w), PyArray_TYPE(x), ROWS))) ||
         (need[2] && !(db = array_new(1, &OC, PyArray_TYPE(x), ROWS)))) {
         goto done;
     }
@@ -138,14 +138,14 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
         (plain ? k->linear_backward_input : k->fast_linear_backward_input)(PyArray_DATA(dy), PyArray_DATA(w),
                                                                            PyArray_DATA(dx), s.N, s.C, s.OC);
     }
-    if (dw != NULL) {
+    if (need[1] || need[2]) {
         (plain ? k->linear_backward_weight : k->fast_linear_backward_weight)(
-            PyArray_DATA(x), PyArray_DATA(dy), PyArray_DATA(dw), db != NULL ? PyArray_DATA(db) : NULL, s.N, s.C, s.OC);
+            PyArray_DATA(x), PyArray_DATA(dy), data_or_null(dw), data_or_null(db), s.N, s.C, s.OC);
     }
     if (kernel_leave(state) < 0) {
         goto done;
     }
-    result = PyTuple_Pack(3, dx != NULL ? (PyObject *)dx : Py_None, need[1] ? (PyObject *)dw : Py_None,
+    result = PyTuple_Pack(3, dx != NULL ? (PyObject *)dx : Py_None, dw != NULL ? (PyObject *)dw : Py_None,
                           db != NULL ? (PyObject *)db : Py_None);
 done:
     Py_XDECREF(dy);

@@ -11,15 +11,20 @@ static void release(struct update *u)
             }
         }
     }
+    for (Py_ssize_t t = 0; u->inputs != NULL && t < u->count; t++) {
+        Py_XDECREF(u->inputs[t]);
+    }
     PyMem_Free(u->block);
     u->block = NULL;
+    u->inputs = NULL;
 }
 
 /* One block for all arrays of pointers, zeroed. */
 static int reserve(struct update *u, PyObject *const *args, int lists)
 {
     size_t row = (size_t)u->count * sizeof(void *);
-    char *block = PyMem_Calloc((size_t)(2 * lists) * row + (size_t)u->count * sizeof(ptrdiff_t) + 1, 1);
+    size_t of_one = sizeof *u->gradients + sizeof(PyArrayObject *) + sizeof(ptrdiff_t);
+    char *block = PyMem_Calloc((size_t)(2 * lists) * row + (size_t)u->count * of_one + 1, 1);
     if (block == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -31,7 +36,9 @@ static int reserve(struct update *u, PyObject *const *args, int lists)
             u->arrays[list] = (PyArrayObject **)(block + (size_t)(2 * list + 1) * row);
         }
     }
-    u->sizes = (ptrdiff_t *)(block + (size_t)(2 * lists) * row);
+    u->gradients = (gradient *)(block + (size_t)(2 * lists) * row);
+    u->inputs = (PyArrayObject **)(u->gradients + u->count);
+    u->sizes = (ptrdiff_t *)(u->inputs + u->count);
     return 0;
 }
 
@@ -46,6 +53,39 @@ static PyObject *items_of(PyObject *object, const char *function, const char *na
     return items;
 }
 
+/* A gradient in the form of (dy, x): dy (N,OC) and x (N,C), for a parameter (OC,C). */
+static int convert_factors(struct update *u, const char *function, Py_ssize_t t, PyObject *factors)
+{
+    PyArrayObject *parameter = u->arrays[UPDATE_PARAMETERS][t], *dy, *x;
+    int type = PyArray_TYPE(parameter);
+    if (PyTuple_GET_SIZE(factors) != 2 || PyArray_NDIM(parameter) != 2) {
+        PyErr_Format(PyExc_ValueError, "%s: a gradient in factors is (dy, x), and its parameter a matrix", function);
+        return -1;
+    }
+    if (!(dy = array_arg(PyTuple_GET_ITEM(factors, 0), function, "dy", type, 2))) {
+        return -1;
+    }
+    u->arrays[UPDATE_GRADIENTS][t] = dy;
+    if (!(x = array_arg(PyTuple_GET_ITEM(factors, 1), function, "x", type, 2))) {
+        return -1;
+    }
+    u->inputs[t] = x;
+    if (PyArray_DIM(dy, 0) == 0 || PyArray_DIM(dy, 0) != PyArray_DIM(x, 0) ||
+        PyArray_DIM(dy, 1) != PyArray_DIM(parameter, 0) || PyArray_DIM(x, 1) != PyArray_DIM(parameter, 1)) {
+        char dy_text[256], x_text[256], parameter_text[256];
+        PyErr_Format(ShapeError, "%s: dy %s and x %s do not make a gradient of shape %s", function,
+                     shape_text(dy, dy_text, sizeof dy_text), shape_text(x, x_text, sizeof x_text),
+                     shape_text(parameter, parameter_text, sizeof parameter_text));
+        return -1;
+    }
+    u->gradients[t] = (gradient){.dy = PyArray_DATA(dy),
+                                 .x = PyArray_DATA(x),
+                                 .N = PyArray_DIM(dy, 0),
+                                 .OC = PyArray_DIM(dy, 1),
+                                 .C = PyArray_DIM(x, 1)};
+    return 0;
+}
+
 /* Fills one list's pointers. */
 static int convert_list(struct update *u, const char *function, const char *name, int list, PyObject *object)
 {
@@ -56,6 +96,13 @@ static int convert_list(struct update *u, const char *function, const char *name
     for (Py_ssize_t t = 0; t < u->count; t++) {
         PyObject *item = PyTuple_GET_ITEM(items, t);
         PyArrayObject **parameters = u->arrays[UPDATE_PARAMETERS], *array;
+        if (list == UPDATE_GRADIENTS && PyTuple_Check(item)) {
+            if (convert_factors(u, function, t, item) < 0) {
+                Py_DECREF(items);
+                return -1;
+            }
+            continue;
+        }
         if (list == UPDATE_GRADIENTS) {
             array = array_arg_like(item, function, name, parameters[t]);
         } else {
@@ -68,6 +115,9 @@ static int convert_list(struct update *u, const char *function, const char *name
         }
         u->arrays[list][t] = array;
         u->pointers[list][t] = PyArray_DATA(array);
+        if (list == UPDATE_GRADIENTS) {
+            u->gradients[t].values = PyArray_DATA(array);
+        }
     }
     Py_DECREF(items);
     return 0;
@@ -95,7 +145,6 @@ int update_begin(struct update *u, const char *function, PyObject *const *args, 
     }
     int is_double = u->count > 0 && PyArray_TYPE(u->arrays[UPDATE_PARAMETERS][0]) == NPY_DOUBLE;
     u->kernels = kernels_for(is_double ? REAL_F64 : REAL_F32);
-    u->gradients = (const void *const *)u->pointers[UPDATE_GRADIENTS];
     u->state = kernel_enter(work);
     return 0;
 }

@@ -13,15 +13,17 @@ struct update {
     Py_ssize_t count;
     ptrdiff_t *sizes;
     void **pointers[UPDATE_LISTS]; /* NULL for a list given as None */
-    const void *const *gradients;
+    gradient *gradients;
     PyArrayObject **arrays[UPDATE_LISTS];
+    PyArrayObject **inputs; /* x, where a gradient came as (dy, x) */
     PyThreadState *state;
     void *block;
 };
 
 /* Arguments args[0..lists-1] are the lists; those after the first `required` may be None. All but the gradients are
- * changed in place. A parameter may lie in memory in any way; what is not dense, or not in the order of its parameter,
- * goes through a copy that is written back. */
+ * changed in place. The gradient of a matrix may also come as a tuple (dy, x), see kernels/gradient.h. A parameter may
+ * lie in memory in any way; what is not dense, or not in the order of its parameter, goes through a copy that is
+ * written back. */
 int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, int required,
                  const char *const *names);
 

@@ -62,7 +62,9 @@ static void backward_bias(const real *dy, real *db, ptrdiff_t N, ptrdiff_t OC)
 void FN(fast_linear_backward_weight)(const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C,
                                      ptrdiff_t OC)
 {
-    FN(gemm)(OC, C, N, (matrix){dy, 1, OC}, (matrix){x, C, 1}, NULL, 0, dw, C);
+    if (dw != NULL) {
+        FN(gemm)(OC, C, N, (matrix){dy, 1, OC}, (matrix){x, C, 1}, NULL, 0, dw, C);
+    }
     if (db != NULL) {
         backward_bias(dy, db, N, OC);
     }

@@ -12,17 +12,15 @@
 
 typedef struct {
     real *const *parameters, *const *s, *const *u;
-    const real *const *gradients;
     real lr, rho, fresh, eps, decay, sign;
 } adadelta;
 
-static void adadelta_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void adadelta_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const adadelta a = *(const adadelta *)optimiser;
     real *restrict p = a.parameters[t], *restrict s = a.s[t], *restrict u = a.u[t];
-    const real *restrict dp = a.gradients[t];
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], a.sign, a.decay);
+        const real g = update_gradient(dp[i - begin], p[i], a.sign, a.decay);
         s[i] = a.rho * s[i] + a.fresh * g * g;
         const real d = root(u[i] + a.eps) / root(s[i] + a.eps) * g;
         u[i] = a.rho * u[i] + a.fresh * d * d;
@@ -30,7 +28,7 @@ static void adadelta_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, 
     }
 }
 
-void FN(adadelta)(real *const *parameters, const real *const *gradients, real *const *s, real *const *u,
+void FN(adadelta)(real *const *parameters, const gradient *gradients, real *const *s, real *const *u,
                   const ptrdiff_t *sizes, ptrdiff_t count, double lr, double rho, double eps, double weight_decay,
                   int maximize)
 {
@@ -38,7 +36,6 @@ void FN(adadelta)(real *const *parameters, const real *const *gradients, real *c
         .parameters = parameters,
         .s = s,
         .u = u,
-        .gradients = gradients,
         .lr = (real)lr,
         .rho = (real)rho,
         .fresh = (real)(1 - rho),
@@ -46,5 +43,5 @@ void FN(adadelta)(real *const *parameters, const real *const *gradients, real *c
         .decay = (real)weight_decay,
         .sign = maximize ? -1 : 1,
     };
-    update_all(adadelta_piece, &a, count, sizes);
+    update_all(adadelta_piece, &a, gradients, count, sizes);
 }

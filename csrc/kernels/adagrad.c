@@ -10,33 +10,30 @@
 
 typedef struct {
     real *const *parameters, *const *s;
-    const real *const *gradients;
     const double *steps;
     double lr, lr_decay;
     real eps, decay, sign;
 } adagrad;
 
-static void adagrad_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void adagrad_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const adagrad a = *(const adagrad *)optimiser;
     real *restrict p = a.parameters[t], *restrict s = a.s[t];
-    const real *restrict dp = a.gradients[t];
     const real rate = (real)(a.lr / (1 + (a.steps[t] - 1) * a.lr_decay));
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], a.sign, a.decay);
+        const real g = update_gradient(dp[i - begin], p[i], a.sign, a.decay);
         s[i] += g * g;
         p[i] -= rate * g / (root(s[i]) + a.eps);
     }
 }
 
-void FN(adagrad)(real *const *parameters, const real *const *gradients, real *const *s, const double *steps,
+void FN(adagrad)(real *const *parameters, const gradient *gradients, real *const *s, const double *steps,
                  const ptrdiff_t *sizes, ptrdiff_t count, double lr, double lr_decay, double eps, double weight_decay,
                  int maximize)
 {
     const adagrad a = {
         .parameters = parameters,
         .s = s,
-        .gradients = gradients,
         .steps = steps,
         .lr = lr,
         .lr_decay = lr_decay,
@@ -44,5 +41,5 @@ void FN(adagrad)(real *const *parameters, const real *const *gradients, real *co
         .decay = (real)weight_decay,
         .sign = maximize ? -1 : 1,
     };
-    update_all(adagrad_piece, &a, count, sizes);
+    update_all(adagrad_piece, &a, gradients, count, sizes);
 }

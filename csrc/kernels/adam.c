@@ -12,7 +12,6 @@
 
 typedef struct {
     real *const *parameters, *const *m, *const *v, *const *w;
-    const real *const *gradients;
     const double *steps;
     double lr, beta1, beta2;
     real eps, l2_decay, shrink, sign;
@@ -21,16 +20,16 @@ typedef struct {
 /* `w` is the constant NULL in the call without amsgrad, so that the compiler makes a loop of its own of it. A test in
  * the loop would become stores whose mask is empty, and such a store to address 0 takes the processor hundreds of
  * clocks. */
-static inline void values(const adam *a, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, real *restrict w)
+static inline void values(const adam *a, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp,
+                          real *restrict w)
 {
     real *restrict p = a->parameters[t], *restrict m = a->m[t], *restrict v = a->v[t];
-    const real *restrict dp = a->gradients[t];
     const real sign = a->sign, l2_decay = a->l2_decay, shrink = a->shrink, eps = a->eps;
     const real new1 = (real)(1 - a->beta1), beta2 = (real)a->beta2, new2 = (real)(1 - a->beta2);
     const real rate = (real)(a->lr / (1 - pow(a->beta1, a->steps[t])));
     const real correction = (real)sqrt(1 - pow(a->beta2, a->steps[t]));
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], sign, l2_decay);
+        const real g = update_gradient(dp[i - begin], p[i], sign, l2_decay);
         m[i] += new1 * (g - m[i]);
         v[i] = beta2 * v[i] + new2 * g * g;
         real second = v[i];
@@ -41,17 +40,17 @@ static inline void values(const adam *a, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t
     }
 }
 
-static void adam_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void adam_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const adam *a = optimiser;
     if (a->w) {
-        values(a, t, begin, end, a->w[t]);
+        values(a, t, begin, end, dp, a->w[t]);
     } else {
-        values(a, t, begin, end, NULL);
+        values(a, t, begin, end, dp, NULL);
     }
 }
 
-void FN(adam)(real *const *parameters, const real *const *gradients, real *const *m, real *const *v, real *const *w,
+void FN(adam)(real *const *parameters, const gradient *gradients, real *const *m, real *const *v, real *const *w,
               const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,
               double eps, double weight_decay, int decoupled, int maximize)
 {
@@ -60,7 +59,6 @@ void FN(adam)(real *const *parameters, const real *const *gradients, real *const
         .m = m,
         .v = v,
         .w = w,
-        .gradients = gradients,
         .steps = steps,
         .lr = lr,
         .beta1 = beta1,
@@ -70,5 +68,5 @@ void FN(adam)(real *const *parameters, const real *const *gradients, real *const
         .shrink = decoupled ? (real)(1 - lr * weight_decay) : 1,
         .sign = maximize ? -1 : 1,
     };
-    update_all(adam_piece, &a, count, sizes);
+    update_all(adam_piece, &a, gradients, count, sizes);
 }

@@ -7,6 +7,7 @@
 #define CNN_KERNELS_H
 
 #include "conv2d.h"
+#include "gradient.h"
 #include "interpolate.h"
 #include "pool2d.h"
 #include "real.h"
@@ -115,28 +116,27 @@
     K(scale, (const real *a, real *y, ptrdiff_t n, double s))                                                          \
     K(transpose, (const real *x, real *y, ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns))                         \
     K(copy_rows, (const real *x, ptrdiff_t x_stride, real *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t length))   \
-    K(sgd, (real *const *parameters, const real *const *gradients, real *const *velocities, const ptrdiff_t *sizes,    \
+    K(sgd, (real *const *parameters, const gradient *gradients, real *const *velocities, const ptrdiff_t *sizes,       \
             ptrdiff_t count, double lr, double momentum, double dampening, double weight_decay, int nesterov,          \
             int maximize, int first))                                                                                  \
-    K(adam, (real *const *parameters, const real *const *gradients, real *const *m, real *const *v, real *const *w,    \
+    K(adam, (real *const *parameters, const gradient *gradients, real *const *m, real *const *v, real *const *w,       \
              const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,      \
              double eps, double weight_decay, int decoupled, int maximize))                                            \
-    K(rmsprop, (real *const *parameters, const real *const *gradients, real *const *s, real *const *c, real *const *v, \
+    K(rmsprop, (real *const *parameters, const gradient *gradients, real *const *s, real *const *c, real *const *v,    \
                 const ptrdiff_t *sizes, ptrdiff_t count, double lr, double alpha, double eps, double weight_decay,     \
                 double momentum, int maximize))                                                                        \
-    K(adagrad, (real *const *parameters, const real *const *gradients, real *const *s, const double *steps,            \
+    K(adagrad, (real *const *parameters, const gradient *gradients, real *const *s, const double *steps,               \
                 const ptrdiff_t *sizes, ptrdiff_t count, double lr, double lr_decay, double eps, double weight_decay,  \
                 int maximize))                                                                                         \
     K(adadelta,                                                                                                        \
-      (real *const *parameters, const real *const *gradients, real *const *s, real *const *u, const ptrdiff_t *sizes,  \
+      (real *const *parameters, const gradient *gradients, real *const *s, real *const *u, const ptrdiff_t *sizes,     \
        ptrdiff_t count, double lr, double rho, double eps, double weight_decay, int maximize))                         \
-    K(adamax, (real *const *parameters, const real *const *gradients, real *const *m, real *const *u,                  \
+    K(adamax, (real *const *parameters, const gradient *gradients, real *const *m, real *const *u,                     \
                const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,    \
                double eps, double weight_decay, int maximize))                                                         \
-    K(nadam,                                                                                                           \
-      (real *const *parameters, const real *const *gradients, real *const *m, real *const *v, const double *steps,     \
-       const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,      \
-       double eps, double weight_decay, double momentum_decay, int decoupled, int maximize))                           \
+    K(nadam, (real *const *parameters, const gradient *gradients, real *const *m, real *const *v, const double *steps, \
+              const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1,             \
+              double beta2, double eps, double weight_decay, double momentum_decay, int decoupled, int maximize))      \
     K(dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t n, double p))                                   \
     K(feature_dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t images, ptrdiff_t channels,             \
                         ptrdiff_t size, int channels_last, double p))                                                  \

@@ -5,7 +5,7 @@
  *              dw[o,i] = sum over n of dy[n,o] x[n,i]                dw = dy' x
  *              db[o]   = sum over n of dy[n,o]
  *
- *   x, dx (N,C)    w, dw (OC,C)    b, db (OC), or NULL    y, dy (N,OC)
+ *   x, dx (N,C)    w, dw (OC,C)    b, db (OC)    y, dy (N,OC)        b, dw and db may be NULL
  *
  * This is the layer as it is written on paper. csrc/engine/linear.c computes the same three products several times
  * faster; CNN_ISA=plain runs this one, and the tests hold the two against each other.
@@ -76,19 +76,24 @@ static void backward_weight_chunk(void *context, ptrdiff_t chunk)
     ptrdiff_t begin, end;
     chunk_bounds(p->OC, p->chunks, chunk, &begin, &end);
     for (ptrdiff_t o = begin; o < end; o++) {
-        real *dw = p->dw + o * p->C, db = 0;
-        for (ptrdiff_t i = 0; i < p->C; i++) {
-            dw[i] = 0;
-        }
-        for (ptrdiff_t n = 0; n < p->N; n++) {
-            const real *x = p->x + n * p->C;
-            real dy = p->dy[n * p->OC + o];
+        if (p->dw != NULL) {
+            real *dw = p->dw + o * p->C;
             for (ptrdiff_t i = 0; i < p->C; i++) {
-                dw[i] += dy * x[i];
+                dw[i] = 0;
             }
-            db += dy;
+            for (ptrdiff_t n = 0; n < p->N; n++) {
+                const real *x = p->x + n * p->C;
+                real dy = p->dy[n * p->OC + o];
+                for (ptrdiff_t i = 0; i < p->C; i++) {
+                    dw[i] += dy * x[i];
+                }
+            }
         }
         if (p->db != NULL) {
+            real db = 0;
+            for (ptrdiff_t n = 0; n < p->N; n++) {
+                db += p->dy[n * p->OC + o];
+            }
             p->db[o] = db;
         }
     }

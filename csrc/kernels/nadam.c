@@ -16,7 +16,6 @@
 
 typedef struct {
     real *const *parameters, *const *m, *const *v;
-    const real *const *gradients;
     const double *steps, *mu_products;
     double lr, beta1, beta2, momentum_decay;
     real eps, l2_decay, shrink, sign;
@@ -27,34 +26,31 @@ static double momentum_at(const nadam *a, double step)
     return a->beta1 * (1 - 0.5 * pow(0.96, step * a->momentum_decay));
 }
 
-static void nadam_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void nadam_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const nadam a = *(const nadam *)optimiser;
     real *restrict p = a.parameters[t], *restrict m = a.m[t], *restrict v = a.v[t];
-    const real *restrict dp = a.gradients[t];
     const double mu = momentum_at(&a, a.steps[t]), mu_next = momentum_at(&a, a.steps[t] + 1);
     const real rate_g = (real)(a.lr * (1 - mu) / (1 - a.mu_products[t]));
     const real rate_m = (real)(a.lr * mu_next / (1 - a.mu_products[t] * mu_next));
     const real new1 = (real)(1 - a.beta1), beta2 = (real)a.beta2, new2 = (real)(1 - a.beta2);
     const real correction = (real)(1 - pow(a.beta2, a.steps[t]));
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], a.sign, a.l2_decay);
+        const real g = update_gradient(dp[i - begin], p[i], a.sign, a.l2_decay);
         m[i] += new1 * (g - m[i]);
         v[i] = beta2 * v[i] + new2 * g * g;
         p[i] = a.shrink * p[i] - (rate_g * g + rate_m * m[i]) / (root(v[i] / correction) + a.eps);
     }
 }
 
-void FN(nadam)(real *const *parameters, const real *const *gradients, real *const *m, real *const *v,
-               const double *steps, const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr,
-               double beta1, double beta2, double eps, double weight_decay, double momentum_decay, int decoupled,
-               int maximize)
+void FN(nadam)(real *const *parameters, const gradient *gradients, real *const *m, real *const *v, const double *steps,
+               const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1,
+               double beta2, double eps, double weight_decay, double momentum_decay, int decoupled, int maximize)
 {
     const nadam a = {
         .parameters = parameters,
         .m = m,
         .v = v,
-        .gradients = gradients,
         .steps = steps,
         .mu_products = mu_products,
         .lr = lr,
@@ -66,5 +62,5 @@ void FN(nadam)(real *const *parameters, const real *const *gradients, real *cons
         .shrink = decoupled ? (real)(1 - lr * weight_decay) : 1,
         .sign = maximize ? -1 : 1,
     };
-    update_all(nadam_piece, &a, count, sizes);
+    update_all(nadam_piece, &a, gradients, count, sizes);
 }

@@ -12,20 +12,18 @@
 
 typedef struct {
     real *const *parameters, *const *s, *const *c, *const *v;
-    const real *const *gradients;
     real lr, alpha, fresh, eps, momentum, decay, sign;
 } rmsprop;
 
 /* c and v are NULL in some calls, and the compiler makes a loop of its own of each: see adam.c. */
-static inline void values(const rmsprop *r, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, real *restrict c,
-                          real *restrict v)
+static inline void values(const rmsprop *r, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp,
+                          real *restrict c, real *restrict v)
 {
     real *restrict p = r->parameters[t], *restrict s = r->s[t];
-    const real *restrict dp = r->gradients[t];
     const real lr = r->lr, alpha = r->alpha, fresh = r->fresh, eps = r->eps, momentum = r->momentum;
     const real sign = r->sign, decay = r->decay;
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], sign, decay);
+        const real g = update_gradient(dp[i - begin], p[i], sign, decay);
         s[i] = alpha * s[i] + fresh * g * g;
         real variance = s[i];
         if (c) {
@@ -40,21 +38,21 @@ static inline void values(const rmsprop *r, ptrdiff_t t, ptrdiff_t begin, ptrdif
     }
 }
 
-static void rmsprop_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void rmsprop_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const rmsprop *r = optimiser;
     if (r->c && r->v) {
-        values(r, t, begin, end, r->c[t], r->v[t]);
+        values(r, t, begin, end, dp, r->c[t], r->v[t]);
     } else if (r->c) {
-        values(r, t, begin, end, r->c[t], NULL);
+        values(r, t, begin, end, dp, r->c[t], NULL);
     } else if (r->v) {
-        values(r, t, begin, end, NULL, r->v[t]);
+        values(r, t, begin, end, dp, NULL, r->v[t]);
     } else {
-        values(r, t, begin, end, NULL, NULL);
+        values(r, t, begin, end, dp, NULL, NULL);
     }
 }
 
-void FN(rmsprop)(real *const *parameters, const real *const *gradients, real *const *s, real *const *c, real *const *v,
+void FN(rmsprop)(real *const *parameters, const gradient *gradients, real *const *s, real *const *c, real *const *v,
                  const ptrdiff_t *sizes, ptrdiff_t count, double lr, double alpha, double eps, double weight_decay,
                  double momentum, int maximize)
 {
@@ -63,7 +61,6 @@ void FN(rmsprop)(real *const *parameters, const real *const *gradients, real *co
         .s = s,
         .c = c,
         .v = v,
-        .gradients = gradients,
         .lr = (real)lr,
         .alpha = (real)alpha,
         .fresh = (real)(1 - alpha),
@@ -72,5 +69,5 @@ void FN(rmsprop)(real *const *parameters, const real *const *gradients, real *co
         .decay = (real)weight_decay,
         .sign = maximize ? -1 : 1,
     };
-    update_all(rmsprop_piece, &r, count, sizes);
+    update_all(rmsprop_piece, &r, gradients, count, sizes);
 }

@@ -11,48 +11,44 @@
 
 typedef struct {
     real *const *parameters, *const *velocities;
-    const real *const *gradients;
     real lr, momentum, keep, decay, sign;
     int nesterov, first;
 } sgd;
 
-static void plain_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void plain_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const sgd s = *(const sgd *)optimiser;
     real *restrict p = s.parameters[t];
-    const real *restrict dp = s.gradients[t];
     for (ptrdiff_t i = begin; i < end; i++) {
-        p[i] -= s.lr * update_gradient(dp[i], p[i], s.sign, s.decay);
+        p[i] -= s.lr * update_gradient(dp[i - begin], p[i], s.sign, s.decay);
     }
 }
 
-static void momentum_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
+static void momentum_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp)
 {
     const sgd s = *(const sgd *)optimiser;
     real *restrict p = s.parameters[t], *restrict v = s.velocities[t];
-    const real *restrict dp = s.gradients[t];
     if (s.first) {
         for (ptrdiff_t i = begin; i < end; i++) {
-            v[i] = update_gradient(dp[i], p[i], s.sign, s.decay);
+            v[i] = update_gradient(dp[i - begin], p[i], s.sign, s.decay);
             p[i] -= s.lr * (s.nesterov ? v[i] + s.momentum * v[i] : v[i]);
         }
         return;
     }
     for (ptrdiff_t i = begin; i < end; i++) {
-        const real g = update_gradient(dp[i], p[i], s.sign, s.decay);
+        const real g = update_gradient(dp[i - begin], p[i], s.sign, s.decay);
         v[i] = s.momentum * v[i] + s.keep * g;
         p[i] -= s.lr * (s.nesterov ? g + s.momentum * v[i] : v[i]);
     }
 }
 
-void FN(sgd)(real *const *parameters, const real *const *gradients, real *const *velocities, const ptrdiff_t *sizes,
+void FN(sgd)(real *const *parameters, const gradient *gradients, real *const *velocities, const ptrdiff_t *sizes,
              ptrdiff_t count, double lr, double momentum, double dampening, double weight_decay, int nesterov,
              int maximize, int first)
 {
     const sgd s = {
         .parameters = parameters,
         .velocities = velocities,
-        .gradients = gradients,
         .lr = (real)lr,
         .momentum = (real)momentum,
         .keep = (real)(1 - dampening),
@@ -61,5 +57,5 @@ void FN(sgd)(real *const *parameters, const real *const *gradients, real *const 
         .nesterov = nesterov,
         .first = first,
     };
-    update_all(velocities ? momentum_piece : plain_piece, &s, count, sizes);
+    update_all(velocities ? momentum_piece : plain_piece, &s, gradients, count, sizes);
 }
