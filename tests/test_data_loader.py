@@ -595,6 +595,31 @@ def test_ctrl_c_while_waiting_for_workers():
     assert time.monotonic() - start < 2
 
 
+FORKS = """
+import os, signal
+import cnn
+for persistent in (False, True):
+    loader = cnn.utils.data.DataLoader(list(range(100)), 10, num_workers=2, persistent_workers=persistent)
+    batches = iter(loader)
+    next(batches)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            next(batches)
+        except RuntimeError as error:
+            ok = "forked" in str(error) and sum(map(len, loader)) == 100
+        os._exit(0 if ok else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert sum(map(len, batches)) == 90
+"""
+
+
+def test_a_forked_child_begins_anew():
+    """The threads stay with the parent. What the child inherited says so, where it would wait for ever."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=60)
+
+
 # ---- the rest of the loader -----------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ a copy. Decoding images, NumPy and the layers' C code release Python's lock, so 
 import contextlib
 import copy
 import functools
+import os
 import queue
 import threading
 import warnings
@@ -136,7 +137,7 @@ class DataLoader(Generic[T]):
             return _Here(self)
         if not self.persistent_workers:
             return _Workers(self)
-        if self._iterator is None:
+        if self._iterator is None or self._iterator.process != os.getpid():  # a forked child starts its own
             self._iterator = _Workers(self)
         else:
             self._iterator.restart()
@@ -277,6 +278,7 @@ class _Workers(_Iterator):
 
     def __init__(self, loader):
         super().__init__(loader)
+        self.process = os.getpid()
         self.results = _Results()
         self.tasks = [queue.SimpleQueue() for _ in range(loader.num_workers)]
         # The threads hold the queues, never this iterator: when it is dropped, they are told to end.
@@ -317,6 +319,10 @@ class _Workers(_Iterator):
         self.turn = (self.turn + 1) % len(self.tasks)
 
     def _fetch(self):
+        if self.process != os.getpid():
+            raise RuntimeError(
+                "this iterator's workers are threads of the process that was forked; iterate over the DataLoader anew"
+            )
         while self.owner:
             task = next(iter(self.owner)) if self.loader.in_order else None
             task, kind, value = self.results.take(task, self.loader.timeout)
