@@ -124,7 +124,10 @@ def collate_float_fn(batch, *, collate_fn_map=None):
 
 
 def collate_int_fn(batch, *, collate_fn_map=None):
-    return cnn.tensor(batch)
+    array = np.array(batch)
+    if array.dtype in (np.int64, np.bool_):
+        return Tensor._wrap(array)
+    return cnn.tensor(batch)  # something else among them
 
 
 def collate_str_fn(batch, *, collate_fn_map=None):
