@@ -6,6 +6,7 @@
 #define ROWS5(X) ROWS4(X) X(4)
 #define ROWS6(X) ROWS5(X) X(5)
 #define ROWS8(X) ROWS6(X) X(6) X(7)
+#define ROWS9(X) ROWS8(X) X(8)
 
 /* One number in every lane, loaded once: unpinned, GCC reads it again for every product. */
 static inline vec broadcast(const real *p)
@@ -18,21 +19,24 @@ static inline vec broadcast(const real *p)
 /* ---- channel_tile: a, b, c are the first, second and third vector of a row -------------------------------------- */
 
 #define POINTERS(p) const real *x##p = t->x[p];
-#define EACH_STEP                           \
-    for (ptrdiff_t r = 0; r < t->runs; r++) \
-        for (ptrdiff_t i = t->run[r], end = i + t->length * t->x_step; i != end; i += t->x_step, w += t->w_step)
+#define OUT(p) real *out##p = t->out[p];
+/* The head is read anew for each run: kept, it would not fit beside the pointers, and GCC then puts some of it into
+ * vector registers, where the end of a run is waited for behind all multiply-adds. */
+#define EACH_STEP                                           \
+    const channel_tile *volatile head = t;                  \
+    const ptrdiff_t x_step = t->x_step, w_step = t->w_step; \
+    for (ptrdiff_t r = 0; r < head->runs; r++)              \
+        for (ptrdiff_t i = head->run[r], end = i + head->length * x_step; i != end; i += x_step, w += w_step)
 
-static inline vec finish(const channel_tile *t, ptrdiff_t row, ptrdiff_t vector, vec sum)
-{
-    sum += v_load((t->bias != NULL ? t->bias : t->out[row]) + vector * VLEN);
-    return t->relu ? v_relu(sum) : sum;
-}
+/* What a sum begins with, and what becomes of it. */
+#define BEGIN(p, vector) v_load((t->bias != NULL ? t->bias : t->out[p]) + vector * VLEN)
+#define END(p, vector, sum) v_store(out##p + vector * VLEN, relu ? v_relu(sum) : sum);
 
 static void channel_tile_8x1(const channel_tile *t)
 {
-#define DECLARE(p) vec a##p = v_zero();
+#define DECLARE(p) vec a##p = BEGIN(p, 0);
 #define STEP(p) a##p = v_fma(v_set1(x##p[i]), w0, a##p);
-#define STORE(p) v_store(t->out[p], finish(t, p, 0, a##p));
+#define STORE(p) END(p, 0, a##p)
     const real *w = t->w;
     ROWS8(POINTERS)
     ROWS8(DECLARE)
@@ -41,41 +45,51 @@ static void channel_tile_8x1(const channel_tile *t)
         vec w0 = v_load(w);
         ROWS8(STEP)
     }
+    const int relu = t->relu;
+    ROWS8(OUT)
     ROWS8(STORE)
 #undef DECLARE
 #undef STEP
 #undef STORE
 }
 
-static void channel_tile_6x2(const channel_tile *t)
-{
-#define DECLARE(p) vec a##p = v_zero(), b##p = v_zero();
+#define DECLARE(p) vec a##p = BEGIN(p, 0), b##p = BEGIN(p, 1);
 #define STEP(p)                      \
     {                                \
         vec s = broadcast(x##p + i); \
         a##p = v_fma(s, w0, a##p);   \
         b##p = v_fma(s, w1, b##p);   \
     }
-#define STORE(p)                               \
-    v_store(t->out[p], finish(t, p, 0, a##p)); \
-    v_store(t->out[p] + VLEN, finish(t, p, 1, b##p));
-    const real *w = t->w;
-    ROWS6(POINTERS)
-    ROWS6(DECLARE)
-    EACH_STEP
-    {
-        vec w0 = v_load(w), w1 = v_load(w + VLEN);
-        ROWS6(STEP)
-    }
-    ROWS6(STORE)
+#define STORE(p)    \
+    END(p, 0, a##p) \
+    END(p, 1, b##p)
+#define TILE_X2(ROWS)                              \
+    const real *w = t->w;                          \
+    ROWS(POINTERS)                                 \
+    ROWS(DECLARE)                                  \
+    EACH_STEP                                      \
+    {                                              \
+        vec w0 = v_load(w), w1 = v_load(w + VLEN); \
+        ROWS(STEP)                                 \
+    }                                              \
+    const int relu = t->relu;                      \
+    ROWS(OUT)                                      \
+    ROWS(STORE)
+
+static void channel_tile_6x2(const channel_tile *t) { TILE_X2(ROWS6); }
+
+#if MANY_REGISTERS
+static void channel_tile_9x2(const channel_tile *t) { TILE_X2(ROWS9); }
+#endif
+
 #undef DECLARE
 #undef STEP
 #undef STORE
-}
+#undef TILE_X2
 
 static void channel_tile_4x3(const channel_tile *t)
 {
-#define DECLARE(p) vec a##p = v_zero(), b##p = v_zero(), c##p = v_zero();
+#define DECLARE(p) vec a##p = BEGIN(p, 0), b##p = BEGIN(p, 1), c##p = BEGIN(p, 2);
 #define STEP(p)                      \
     {                                \
         vec s = broadcast(x##p + i); \
@@ -83,10 +97,10 @@ static void channel_tile_4x3(const channel_tile *t)
         b##p = v_fma(s, w1, b##p);   \
         c##p = v_fma(s, w2, c##p);   \
     }
-#define STORE(p)                                      \
-    v_store(t->out[p], finish(t, p, 0, a##p));        \
-    v_store(t->out[p] + VLEN, finish(t, p, 1, b##p)); \
-    v_store(t->out[p] + 2 * VLEN, finish(t, p, 2, c##p));
+#define STORE(p)    \
+    END(p, 0, a##p) \
+    END(p, 1, b##p) \
+    END(p, 2, c##p)
     const real *w = t->w;
     ROWS4(POINTERS)
     ROWS4(DECLARE)
@@ -95,14 +109,23 @@ static void channel_tile_4x3(const channel_tile *t)
         vec w0 = v_load(w), w1 = v_load(w + VLEN), w2 = v_load(w + 2 * VLEN);
         ROWS4(STEP)
     }
+    const int relu = t->relu;
+    ROWS4(OUT)
     ROWS4(STORE)
 #undef DECLARE
 #undef STEP
 #undef STORE
 }
 
-void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t vectors)
+void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t rows, ptrdiff_t vectors)
 {
+#if MANY_REGISTERS
+    if (rows == 9) {
+        channel_tile_9x2(t);
+        return;
+    }
+#endif
+    (void)rows;
     switch (vectors) {
     case 1: channel_tile_8x1(t); break;
     case 2: channel_tile_6x2(t); break;

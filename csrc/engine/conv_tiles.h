@@ -30,7 +30,7 @@
  *     out[p][0 .. vectors*VLEN)  =  sum of x[p][i] * w[...]  +  bias     bias NULL: added to what out[p] holds
  *
  * w advances by w_step per step, through all runs. relu: negative results become 0. */
-enum { CHANNEL_TILE_ROWS = 8 };
+enum { CHANNEL_TILE_ROWS = 9 };
 
 typedef struct {
     const real *x[CHANNEL_TILE_ROWS];
@@ -41,10 +41,16 @@ typedef struct {
     int relu;
 } channel_tile;
 
-/* The rows of a tile that is 1, 2 or 3 vectors wide. */
-static inline ptrdiff_t channel_tile_rows(ptrdiff_t vectors) { return vectors == 1 ? 8 : vectors == 2 ? 6 : 4; }
+/* The rows of a tile that is 1, 2 or 3 vectors wide: pixels, or in the weights' gradient taps. Nine rows are the taps
+ * of a 3x3 filter, but with short sums (3 channels: 27 products) tiles of six finish sooner. */
+static inline ptrdiff_t channel_tile_pixels(ptrdiff_t vectors) { return vectors == 1 ? 8 : vectors == 2 ? 6 : 4; }
 
-void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t vectors);
+static inline ptrdiff_t channel_tile_taps(ptrdiff_t vectors)
+{
+    return vectors == 2 && MANY_REGISTERS ? 9 : channel_tile_pixels(vectors);
+}
+
+void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t rows, ptrdiff_t vectors);
 
 /* ---- pixels in the vector --------------------------------------------------------------------------------------- */
 

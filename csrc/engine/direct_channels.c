@@ -189,7 +189,7 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
 {
     const correlation *c = x->c;
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, first = block_channel(block);
-    ptrdiff_t channels = at_most(lanes, c->OC - first), rows = channel_tile_rows(vectors);
+    ptrdiff_t channels = at_most(lanes, c->OC - first), rows = channel_tile_pixels(vectors);
     int fits = c->out.c == 1 && channels == lanes;
     _Alignas(VBYTES) real bias[MOST_VECTORS * VLEN] = {0}, tile[CHANNEL_TILE_ROWS * MOST_VECTORS * VLEN];
     if (x->bias != NULL) {
@@ -211,7 +211,7 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
             t.x[i] = in + x->in_offset[pixel];
             t.out[i] = direct ? out + x->out_offset[pixel] : tile + i * lanes;
         }
-        FN(channel_tile_run)(&t, vectors);
+        FN(channel_tile_run)(&t, rows, vectors);
         if (!direct) {
             scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, x->out_offset + p);
         }
@@ -302,7 +302,22 @@ typedef struct {
     ptrdiff_t taps, slots, images, rows, strips; /* a strip: `images` images or `rows` rows; strips in the batch */
     vector_blocks blocks;
     layout layout;
+    ptrdiff_t *offset; /* of the taps */
 } weight_context;
+
+/* Where tap (th, tw, ic) of output 0 lies. */
+static void fill_offsets(const weight_context *x)
+{
+    const correlation *c = x->c;
+    ptrdiff_t *offset = x->offset;
+    for (ptrdiff_t th = 0; th < c->h.taps; th++) {
+        for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
+            for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+                *offset++ = th * c->h.spread * x->layout.row + tw * c->w.spread * x->layout.pixel + ic;
+            }
+        }
+    }
+}
 
 static real *slot_sums(const weight_context *x, ptrdiff_t slot, ptrdiff_t group, ptrdiff_t block)
 {
@@ -382,7 +397,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     const correlation *c = x->c;
     ptrdiff_t block = chunk % x->blocks.count, group = chunk / x->blocks.count % c->G;
     ptrdiff_t slot = chunk / x->blocks.count / c->G, begin, end;
-    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_rows(vectors);
+    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_taps(vectors);
     chunk_bounds(x->strips, x->slots, slot, &begin, &end);
 
     size_t runs = (size_t)(x->images * x->rows);
@@ -411,12 +426,11 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
         t.w = strip_dy(x, group, block, s, dy_room, &t.w_step);
         for (ptrdiff_t k = 0; k < x->taps; k += tile) {
             for (ptrdiff_t i = 0; i < tile; i++) {
-                ptrdiff_t tap = at_most(k + i, x->taps - 1), ic = tap % c->IC, tw = tap / c->IC % c->w.taps;
-                ptrdiff_t th = tap / c->IC / c->w.taps;
-                t.x[i] = in + th * c->h.spread * x->layout.row + tw * c->w.spread * x->layout.pixel + ic;
+                ptrdiff_t tap = at_most(k + i, x->taps - 1);
+                t.x[i] = in + x->offset[tap];
                 t.out[i] = k + i < x->taps ? sums + tap * lanes : unused;
             }
-            FN(channel_tile_run)(&t, vectors);
+            FN(channel_tile_run)(&t, tile, vectors);
         }
         if (x->db != NULL) {
             add_pixels(t.w, t.w_step, t.runs * c->w.out, lanes, bias);
@@ -488,11 +502,13 @@ void FN(correlate_channels_weight)(const correlation *c, const real *in, const r
     x.slots = shares < (double)x.slots ? (ptrdiff_t)shares + 1 : x.slots;
     x.slots = at_most(x.slots, x.strips);
     size_t lanes = (size_t)(x.slots * c->G * x.blocks.vectors * VLEN);
-    x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real));
+    x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real) + (size_t)x.taps * sizeof(ptrdiff_t));
     if (x.sums == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
+    x.offset = (ptrdiff_t *)(x.sums + lanes * (size_t)(x.taps + 1));
+    fill_offsets(&x);
     parallel_for(x.slots * blocks, weight_chunk, &x);
     parallel_for(blocks, add_slots, &x);
     memory_put(x.sums);
