@@ -108,6 +108,12 @@ static void pack_weights(const context *x, ptrdiff_t group)
 static void copy_out(const correlation *c, const real *from, ptrdiff_t from_channel, ptrdiff_t from_row,
                      ptrdiff_t channels, ptrdiff_t rows, real *out)
 {
+    if (c->out.c == 1 && channels >= 4) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            FN(pack_turned)(from + r * from_row, from_channel, channels, c->w.out, out + r * c->out.h, c->out.w);
+        }
+        return;
+    }
     for (ptrdiff_t m = 0; m < channels; m++) {
         for (ptrdiff_t r = 0; r < rows; r++) {
             const real *line = from + m * from_channel + r * from_row;
