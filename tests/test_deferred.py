@@ -60,6 +60,15 @@ PROGRAMS = {
     "two": lambda net, x: net.second(net.relu(net.conv(x))),
     "used twice": lambda net, x: (lambda y: net.relu(y) + y)(net.conv(x)),
     "shape first": lambda net, x: (lambda y: net.relu(y.view(y.size(0), -1)))(net.conv(x)),
+    "pool": lambda net, x: F.max_pool2d(net.relu(net.conv(x)), 2),
+    "pool, conv": lambda net, x: net.second(F.max_pool2d(net.relu(net.conv(x)), 2)),
+    "pool of relu in place": lambda net, x: F.max_pool2d(net.relu_(net.conv(x)), 2),
+    "pool of relu of relu": lambda net, x: F.max_pool2d(net.relu(net.relu(net.conv(x))), 2),
+    "pool and more": lambda net, x: (lambda y: F.max_pool2d(y, 2) * y.sum())(net.relu(net.conv(x))),
+    "more and pool": lambda net, x: (lambda y: y.sum() * F.max_pool2d(y, 2))(net.relu(net.conv(x))),
+    "pool twice": lambda net, x: (lambda y: F.max_pool2d(y, 2) * F.max_pool2d(y, 2))(net.relu(net.conv(x))),
+    "other pool": lambda net, x: F.max_pool2d(net.relu(net.conv(x)), 3, 2, 1),
+    "pool kept": lambda net, x: (lambda y: (y, F.max_pool2d(y, 2)))(net.relu(net.conv(x))),
     "norm": lambda net, x: net.norm(net.conv(x)),
     "norm, relu": lambda net, x: net.relu(net.norm(net.conv(x))),
     "norm, relu in place": lambda net, x: net.relu_(net.norm(net.conv(x))),
@@ -180,6 +189,73 @@ def test_hooks_see_the_result_before_the_relu():
     x = images(1, 3, 8, 8)
     net(x)
     assert np.array_equal(seen[0].detach().numpy(), net.conv(x).detach().numpy())
+
+
+POOLED = {
+    "Winograd": (16, 17, 3, 1, 1, (9, 8)),
+    "Winograd of whole vectors": (32, 32, 3, 1, 1, (8, 12)),
+    "rows of vectors": (3, 6, 5, 2, 1, (32, 32)),
+    "one long row": (6, 16, 5, 0, 1, (14, 14)),
+    "odd": (5, 7, 3, 0, 1, (9, 11)),
+    "groups": (4, 6, 3, 1, 2, (40, 21)),
+    "one window": (3, 5, 3, 0, 1, (4, 5)),
+    "strips": (12, 4, 7, 3, 1, (50, 120)),
+}
+
+
+@pytest.mark.parametrize("algorithm", range(7))
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("name", POOLED)
+def test_convolution_relu_and_pool_in_one_pass(every_isa, name, kind, algorithm):
+    c, oc, k, padding, groups, size = POOLED[name]
+    random = rng(5)
+    x = random.standard_normal((3, c, *size)).astype(kind)
+    w = random.standard_normal((oc, c // groups, k, k)).astype(kind)
+    b, scale = random.standard_normal((2, oc)).astype(kind)
+    x[1, 0, 1, 1] = np.nan
+    arguments = (x, w, b, 1, 1, padding, padding, padding, padding, 1, 1, groups, algorithm)
+    result = cnn._cnn.conv2d_pool_forward(*arguments, scale, True)
+    ways = cnn._cnn.conv2d_explain(x, w, *arguments[3:])[0]
+    assert (result is not None) == (("Winograd" in ways or "pixels (" in ways) and cnn._cnn.isa() != "plain"), ways
+    if result is not None:
+        y, argmax, height, width = result
+        full = cnn._cnn.conv2d_forward(*arguments, True, scale)
+        expected, positions = cnn._cnn.max_pool2d_forward(full, 2, 2, 2, 2, 0, 0, 1, 1, False, True)
+        assert full.shape[2:] == (height, width)
+        assert np.array_equal(y, expected, equal_nan=True) and np.array_equal(argmax, positions)
+        without = cnn._cnn.conv2d_pool_forward(*arguments, scale, False)
+        assert np.array_equal(without[0], y, equal_nan=True) and without[1] is None
+
+
+def test_what_is_pooled_is_not_stored():
+    kept = []
+
+    def f(net, x):
+        y = net.relu(net.conv(x))
+        z = F.max_pool2d(y, 2)
+        kept.append("_pending" in y.__dict__)
+        return z
+
+    net = Net(f)
+    z = net(images(2, 3, 32, 32).requires_grad_())
+    assert kept == [cnn._cnn.isa() != "plain"]
+    relu = z.grad_fn.next_functions[0][0]
+    (z * z).sum().backward(retain_graph=True)
+    assert relu.name() == "ReluBackward0" and relu.source.array is None
+    z.sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        z.sum().backward()
+
+
+def test_a_change_of_what_was_pooled_is_noticed():
+    def f(net, x):
+        y = net.relu(net.conv(x))
+        z = F.max_pool2d(y, 2)
+        y.add_(1)
+        return z
+
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        Net(f)(images(2, 3, 8, 8)).sum().backward()
 
 
 def test_statistics_move_at_the_call():

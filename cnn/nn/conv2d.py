@@ -29,6 +29,10 @@ class WaitingConvolution:
     def __call__(self, relu=False):
         return _cnn.conv2d_forward(*self.arguments, relu, self.scale)
 
+    def pooled(self, keep):
+        """Through a ReLU and 2x2 max-pooling: (y, argmax or None, H, W); None where there is no way to that."""
+        return _cnn.conv2d_pool_forward(*self.arguments, self.scale, keep)
+
     def with_batch_norm(self, weight, bias, running_mean, running_var, eps):
         """This convolution and a batch_norm in evaluation mode behind it, as one; None where that cannot be."""
         if self.scale is not None:

@@ -7,9 +7,14 @@ import numpy as np
 from cnn import _cnn
 from cnn.autograd.deferred import Snapshot, Unrectified
 from cnn.autograd.function import Operation
+from cnn.autograd.grad_mode import mode
+from cnn.tensor import Tensor
 
 from .module import Module
+from .relu import WaitingRelu
 from .sizes import lies_channels_last, pair
+
+SIDE_BY_SIDE = (2, 2, 2, 2, 0, 0, 1, 1)  # windows of 2x2
 
 
 class PooledGradient(Unrectified):
@@ -31,6 +36,23 @@ class PooledGradient(Unrectified):
 
 class MaxPool2DWithIndices(Operation):
     pooled = None
+
+    @classmethod
+    def apply(cls, x, window, ceil_mode, return_indices):
+        pending = x.__dict__.get("_pending")
+        if isinstance(pending, WaitingRelu) and window == SIDE_BY_SIDE and not ceil_mode and not return_indices:
+            keep = mode.enabled and x._requires_grad
+            result = pending.pooled(keep)
+            if result is not None:
+                y, argmax, height, width = result
+                y = Tensor._wrap(y)
+                if keep:
+                    ctx = cls()
+                    ctx.needs, ctx.saved, ctx.window = (True, False, False, False), (argmax,), window
+                    ctx.input = (height, width, lies_channels_last(argmax))
+                    ctx.record((x, window, ceil_mode, return_indices), (y,))
+                return y
+        return super().apply(x, window, ceil_mode, return_indices)
 
     @staticmethod
     def forward(ctx, x, window, ceil_mode, return_indices):

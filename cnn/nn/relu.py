@@ -13,15 +13,41 @@ from .module import Module
 from .sizes import lies_channels_last
 
 
+class WaitingRelu:
+    """A convolution and the ReLU behind it: the array, once it is asked for, or its 2x2 max-pooling right away."""
+
+    __slots__ = ("convolution", "array")
+
+    def __init__(self, convolution):
+        self.convolution, self.array = convolution, None
+
+    def __call__(self):
+        if self.array is None:
+            self.array = self.convolution(relu=True)
+        return self.array
+
+    def pooled(self, keep):
+        """(y, argmax or None, H, W), without the array before; None where there is no way to that."""
+        return self.convolution.pooled(keep) if self.array is None else None
+
+
 class Relu(Operation):
     takes = Unrectified
+    source = None  # a WaitingRelu, in place of the saved output
 
     @classmethod
     def apply(cls, x):
         pending = x.__dict__.get("_pending")
-        if pending is None:
+        if pending is None or isinstance(pending, WaitingRelu):
             return super().apply(x)
-        # A convolution that nobody has looked at: it writes its result through the ReLU, in one pass.
+        if hasattr(pending, "pooled"):
+            source = WaitingRelu(pending)
+            y = cls.wait((x,), source, source=source)
+            if y._node is not None:
+                box = y._version_box()
+                y._node._versions = ((box, box[0]),)
+            return y
+        # Something that nobody has looked at: it writes its result through the ReLU, in one pass.
         y = Tensor._wrap(pending(relu=True))
         if mode.enabled and x._requires_grad:
             ctx = cls()
@@ -31,10 +57,11 @@ class Relu(Operation):
 
     @classmethod
     def apply_(cls, x):
-        pending = x.__dict__.pop("_pending", None)
-        if pending is not None:
-            x._a = pending(relu=True)
-        return super().apply_(x, pending is not None)
+        pending = x.__dict__.get("_pending")
+        waits = pending is not None and not isinstance(pending, WaitingRelu)
+        if waits:
+            x._a = x.__dict__.pop("_pending")(relu=True)
+        return super().apply_(x, waits)
 
     @staticmethod
     def forward(ctx, x):
@@ -52,13 +79,17 @@ class Relu(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved
+        y = ctx.saved[0] if ctx.source is None else ctx.source.array
         if isinstance(dy, Unrectified):
             dx = dy.rectified(y)
             if dx is not None:
                 return dx
             dy = dy.array()
-        return Rectified(dy, y)
+        return Rectified(dy, ctx.source() if y is None else y)
+
+    def free(self):
+        super().free()
+        self.source = None
 
 
 @both

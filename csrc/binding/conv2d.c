@@ -233,6 +233,57 @@ fail:
     return NULL;
 }
 
+static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
+
+/* conv2d, relu and max_pool2d of windows of 2x2 in one pass. H and W are those of the convolution's output, which is
+ * never stored. */
+PyObject *py_conv2d_pool_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *w = NULL, *b = NULL, *scale = NULL, *y = NULL, *argmax = NULL;
+    PyObject *result = NULL;
+    geometry g;
+    conv2d_shape s;
+    ptrdiff_t keep;
+    if (check_nargs("conv2d", nargs, 5 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+        parse_size(args[4 + GEOMETRY], "conv2d", "keep", 0, 1, &keep) < 0 ||
+        !(x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) ||
+        !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || channels_arg(args[2], "bias", w, &b) < 0 ||
+        channels_arg(args[3 + GEOMETRY], "scale", w, &scale) < 0 || check_geometry(x, w, &g, &s) < 0) {
+        goto done;
+    }
+    const struct kernels *kernels = kernels_of(x);
+    int can, channels_last;
+    kernels->conv2d_can_pool(&s, &can);
+    if (!can) {
+        result = Py_NewRef(Py_None);
+        goto done;
+    }
+    kernels->conv2d_output_order(&s, &channels_last);
+    npy_intp dims[4] = {s.N, s.OC, s.OH / 2, s.OW / 2};
+    enum memory_order order = channels_last ? CHANNELS_LAST : ROWS;
+    if (!(y = array_new(4, dims, PyArray_TYPE(x), order)) ||
+        (keep && !(argmax = array_new(4, dims, NPY_INT32, order)))) {
+        goto done;
+    }
+    s.relu = s.pool = 1;
+    s.scale = data_or_null(scale);
+    s.argmax = data_or_null(argmax);
+    s.y = channels_last ? strides_channels_last(s.OC, dims[2], dims[3]) : strides_planes(s.OC, dims[2], dims[3]);
+    PyThreadState *state = kernel_enter(work_of(&s));
+    kernels->conv2d_forward(&s, PyArray_DATA(x), PyArray_DATA(w), data_or_null(b), PyArray_DATA(y));
+    if (kernel_leave(state) == 0) {
+        result = Py_BuildValue("(OOnn)", y, object_or_none(argmax), s.OH, s.OW);
+    }
+done:
+    Py_XDECREF(x);
+    Py_XDECREF(w);
+    Py_XDECREF(b);
+    Py_XDECREF(scale);
+    Py_XDECREF(y);
+    Py_XDECREF(argmax);
+    return result;
+}
+
 /* dy has the shape of the output; its memory order into s. */
 static int check_dy(PyArrayObject *dy, conv2d_shape *s)
 {
@@ -246,8 +297,6 @@ static int check_dy(PyArrayObject *dy, conv2d_shape *s)
     s->y = strides_of(dy);
     return 0;
 }
-
-static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
 
 /* rectified: x came out of a ReLU, and dx shall be the gradient of what went into it. */
 PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)

@@ -96,6 +96,13 @@ void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
     *channels_last = FN(direct_way_of)(s, CONV2D_FORWARD) != DIRECT_PLANES;
 }
 
+/* Some ways have neighbouring rows at hand before they leave the cache. */
+void FN(conv2d_can_pool)(const conv2d_shape *s, int *can)
+{
+    *can = s->OH >= 2 && s->OW >= 2 && s->OH * s->OW <= INT32_MAX && !use_plain(s, CONV2D_FORWARD) &&
+           (use_winograd(s, CONV2D_FORWARD) || FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_PLANES);
+}
+
 void FN(conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size)
 {
     if (s->algorithm == CONV2D_PLAIN) {

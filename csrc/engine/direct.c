@@ -41,7 +41,9 @@ static correlation forward_correlation(const conv2d_shape *s)
                          .w_kw = 1,
                          .w_ic_taps = s->KH * s->KW,
                          .scale = s->scale,
-                         .relu = s->relu};
+                         .relu = s->relu,
+                         .pool = s->pool,
+                         .argmax = s->argmax};
 }
 
 static ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
@@ -85,7 +87,7 @@ static correlation backward_correlation(const conv2d_shape *s, ptrdiff_t first_h
     c.out.h *= s->SH;
     c.out.w *= s->SW;
     c.scale = NULL;
-    c.relu = 0;
+    c.relu = c.pool = 0;
     return c;
 }
 

@@ -31,7 +31,8 @@ typedef struct {
     ptrdiff_t w_group, w_oc, w_ic, w_kh, w_kw; /* strides of the weights */
     ptrdiff_t w_ic_taps;                       /* weights of one input and one output channel: KH*KW */
     const real *scale;                         /* of the sums, one a channel of the output; NULL for ones */
-    int relu;
+    int relu, pool;                            /* pool, argmax: as in conv2d_shape; direct_planes.c alone */
+    int32_t *argmax;
     const real *rectified; /* see rectify_rows; or NULL. direct_planes.c looks at it, and no other way */
 } correlation;
 

@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "../kernels/max_window.h"
 #include "../memory.h"
 #include "../threads.h"
 #include "conv_tiles.h"
@@ -125,6 +126,20 @@ static void copy_out(const correlation *c, const real *from, ptrdiff_t from_chan
     }
 }
 
+/* The same through max-pooling, from row `row` of the image on; `at`: where it goes in out and argmax. */
+static void pool_out(const correlation *c, const real *from, ptrdiff_t from_channel, ptrdiff_t from_row,
+                     ptrdiff_t channels, ptrdiff_t row, ptrdiff_t rows, real *out, ptrdiff_t at)
+{
+    for (ptrdiff_t m = 0; m < channels; m++) {
+        for (ptrdiff_t r = 0; r + 1 < rows; r += 2) {
+            const real *top = from + m * from_channel + r * from_row;
+            ptrdiff_t to = at + m * c->out.c + (row + r) / 2 * c->out.h;
+            pairs_of_planes(top, top + from_row, (int32_t)((row + r) * c->w.out), (int32_t)c->w.out, out + to,
+                            c->argmax != NULL ? c->argmax + to : NULL, c->w.out / 2);
+        }
+    }
+}
+
 typedef struct {
     ptrdiff_t in, out;
 } place;
@@ -155,7 +170,7 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     ptrdiff_t row_vectors = ceil_div(tile_cols, VLEN), vectors = tile_rows * row_vectors;
 
     /* Results go straight to the output where whole vectors of whole blocks fit it, otherwise through `results`. */
-    int in_place = !p.flat && c->out.w == 1 && c->w.out >= VLEN;
+    int in_place = !c->pool && !p.flat && c->out.w == 1 && c->w.out >= VLEN;
     ptrdiff_t result_row = row_vectors * VLEN, result_channel = tile_rows * result_row;
     real *room =
         scratch((size_t)(p.image + 6 * result_channel) * sizeof(real) + (size_t)(vectors + 1) * 2 * sizeof(place));
@@ -194,9 +209,12 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
                 prefetch_some(&next);
                 FN(plane_tile_run)(&t, size);
             }
-            if (!direct) {
-                copy_out(c, results, result_channel, p.flat ? p.pitch : result_row, at_most(size, c->OC - first), rows,
-                         out);
+            ptrdiff_t from_row = p.flat ? p.pitch : result_row, channels = at_most(size, c->OC - first);
+            if (c->pool) {
+                pool_out(c, results, result_channel, from_row, channels, row, rows, x->out,
+                         image * c->out.n + (group * c->OC + first) * c->out.c);
+            } else if (!direct) {
+                copy_out(c, results, result_channel, from_row, channels, rows, out);
             }
             if (c->rectified != NULL) {
                 rectify_rows(c->out, at_most(size, c->OC - first), rows, c->rectified + (out - x->out), out);
@@ -217,6 +235,10 @@ void FN(correlate_planes)(const correlation *c, const real *in, const real *w, c
     x.channels = channel_block_begin(x.blocks, x.blocks.count);
     double row_bytes = (double)row_values(c) * sizeof(real);
     x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
+    if (c->pool && x.cut.strips > 1) { /* both rows of a window in one strip */
+        x.cut.rows += x.cut.rows % 2;
+        x.cut.strips = ceil_div(c->h.out, x.cut.rows);
+    }
     x.planes = planes_of(c, x.cut.rows);
 
     size_t weights = (size_t)ceil_div(c->G * x.channels * (x.taps + 1), VLEN) * VBYTES;

@@ -27,6 +27,7 @@
 
 #include <string.h>
 
+#include "../kernels/max_window.h"
 #include "../memory.h"
 #include "../threads.h"
 #include "direct.h"
@@ -68,7 +69,8 @@ typedef struct {
     real *y;
     const real *dy, *rectified; /* rectified: dx is 0 where this, which lies like it, is not above 0; or NULL */
     ptrdiff_t N, PH, PW;        /* PH, PW: zeros above and to the left of `in` */
-    int relu;
+    int relu, pool;             /* pool: y is the largest value of each 2x2 outputs, argmax its position or NULL */
+    int32_t *argmax;
     ptrdiff_t tile_rows, tile_cols; /* of one image */
     ptrdiff_t strips;               /* of the batch */
 
@@ -431,12 +433,28 @@ static void copy_out(const image *f, const real *from, ptrdiff_t from_row, ptrdi
 
 static ptrdiff_t output_space(const pass *p) { return p->m * output_columns(p) * p->out.c; }
 
+/* The rows of a strip, in scratch, to the pooled rows of their image. */
+static void pool_strip(const pass *p, const real *rows, ptrdiff_t row, ptrdiff_t n, ptrdiff_t top)
+{
+    const image *f = &p->out;
+    for (ptrdiff_t r = 0; r + 1 < at_most(p->m, f->H - top); r += 2) {
+        ptrdiff_t to = n * f->stride.n + (top + r) / 2 * f->stride.h;
+        pairs_of_channels(rows + r * row, rows + (r + 1) * row, f->c, (int32_t)((top + r) * f->W), (int32_t)f->W,
+                          p->y + to, p->argmax != NULL ? p->argmax + to : NULL, f->W / 2, f->C);
+    }
+}
+
 static void output_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid sums, ptrdiff_t tile, real *space)
 {
     const image *f = &p->out;
     ptrdiff_t m = p->m, row = output_columns(p) * f->c;
     for (ptrdiff_t strip = begin; strip < end; strip++, tile += p->tile_cols) {
         ptrdiff_t n = strip / p->tile_rows, top = strip % p->tile_rows * m, rows = at_most(m, f->H - top);
+        if (p->pool) {
+            some_tiles_to_pixels(p, sums, tile, p->tile_cols, space, row, f->c);
+            pool_strip(p, space, row, n, top);
+            continue;
+        }
         real *y = p->y + n * f->stride.n + top * f->stride.h;
         /* Whole tiles go straight to their place, the others by way of scratch. */
         ptrdiff_t whole = f->direct && rows == m ? f->W / m : 0, rest = p->tile_cols - whole;
@@ -746,6 +764,8 @@ void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, c
     p.w_k = 9;
     p.scale = s->scale;
     p.relu = s->relu;
+    p.pool = s->pool;
+    p.argmax = s->argmax;
     correlate(&p, b);
 }
 

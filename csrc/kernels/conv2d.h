@@ -32,6 +32,8 @@ typedef struct {
     enum conv2d_algorithm algorithm;
     /* Forward only: */
     const real *scale; /* (OC): what the sums, before the bias, are multiplied by; NULL for ones */
+    int pool;          /* forward only: y is (N,OC,OH/2,OW/2), the largest value of each window of 2x2 outputs; only */
+    int32_t *argmax;   /* where conv2d_can_pool says so. argmax: their positions as in max_pool2d.c, or NULL */
     int relu;          /* negative outputs become 0 */
 } conv2d_shape;
 
