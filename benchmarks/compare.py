@@ -83,7 +83,8 @@ def installed(jobs):
     """The jobs whose library is installed; the others are named once."""
     kept = {}
     for name, job in jobs.items():
-        lacking = [module for module in NEEDS[job["library"]] if importlib.util.find_spec(module) is None]
+        needs = (*NEEDS[job["library"]], *job.get("needs", ()))
+        lacking = [module for module in needs if importlib.util.find_spec(module) is None]
         if not lacking:
             kept[name] = job
         elif name not in missing:

@@ -16,7 +16,10 @@ working beside it is not in it, but in the time of a step. Workers are threads o
 
 from compare import arguments, compare, save
 
-LIBRARIES = {"cnn": {"library": "cnn"}, "torch": {"library": "torch", "layout": "channels_last"}}
+LIBRARIES = {
+    "cnn": {"library": "cnn"},
+    "torch": {"library": "torch", "layout": "channels_last", "needs": ["torchvision"]},
+}
 WORKERS = (0, 2)
 
 

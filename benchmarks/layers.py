@@ -4,7 +4,7 @@
     python benchmarks/layers.py --only 5x5      those whose name holds "5x5"
 
 The share counts the multiplications of the direct algorithm, so Winograd can exceed 100 %. The peak is probed in turns
-with the layer.
+with the layer. Behind the share stand the peers' times over cnn's, of the medians and of the best times.
 """
 
 from compare import PEERS, arguments, compare, save
@@ -51,7 +51,10 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     args = parser.parse_args()
     figures = {}
-    print(f"  {'batch ' + str(args.batch):40}{'best ms':>9}{'median':>9}{'% peak':>8}   " + "   ".join(args.peers))
+    print(
+        f"  {'batch ' + str(args.batch):40}{'best ms':>9}{'median':>9}{'% peak':>8}"
+        + "".join(f"{peer:>24}" for peer in args.peers)
+    )
     for name, (job, operations) in layer_jobs(args.batch).items():
         if args.only not in name:
             continue
@@ -61,9 +64,13 @@ def main():
         results = compare(jobs, args)
         peak = results["peak"]["operations"] / results["peak"]["best"] / 1e6  # GFLOP/s
         share = operations / results["cnn"]["best"] / 1e6 / peak
-        ratios = "   ".join(f"{results[p]['median'] / results['cnn']['median']:{len(p)}.2f}" for p in args.peers)
+        ratios = ""
+        for peer in args.peers:
+            if peer in results:
+                median, best = (results[peer][key] / results["cnn"][key] for key in ("median", "best"))
+                ratios += f"{median:16.2f}{best:8.2f}"
         r = results["cnn"]
-        print(f"  {name:40}{r['best']:9.3f}{r['median']:9.3f}{share:8.0%}   {ratios}", flush=True)
+        print(f"  {name:40}{r['best']:9.3f}{r['median']:9.3f}{share:8.0%}{ratios}", flush=True)
         figures[name] = results | {"share": share, "peak_gflops": peak}
     save(args, figures)
 
