@@ -52,6 +52,9 @@ static void inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t *
 void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step)
 {
     ptrdiff_t last = rows - 1, j = 0;
+    for (; rows == 3 && to_step == 3 && j + 4 <= cols; j += 4) { /* a picture's red, green and blue */
+        interleave_3x4(from + j, from + from_step + j, from + 2 * from_step + j, to + 3 * j);
+    }
     for (; j + 4 <= cols; j += 4) {
         for (ptrdiff_t i = 0; i < rows; i += 4) {
             ptrdiff_t i0 = at_least(at_most(i, rows - 4), 0); /* the last four again, where 4 does not divide rows */

@@ -37,4 +37,14 @@ static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrd
     transpose_rows(from, from + row, from + 2 * row, from + 3 * row, to, width);
 }
 
+/* to[3*k + i] = ri[k]: four pixels of three channels, without the fourth row of zeros. */
+static inline void interleave_3x4(const real *r0, const real *r1, const real *r2, real *to)
+{
+    quad a = QUAD_AT(r0), b = QUAD_AT(r1), c = QUAD_AT(r2);
+    quad low = QUAD(a, b, 0, 4, 1, 5), high = QUAD(a, b, 2, 6, 3, 7), middle = QUAD(low, c, 3, 5, 3, 5);
+    QUAD_AT(to) = QUAD(low, c, 0, 1, 4, 2);
+    QUAD_AT(to + 4) = QUAD(middle, high, 0, 1, 4, 5);
+    QUAD_AT(to + 8) = QUAD(high, c, 6, 2, 3, 7);
+}
+
 #endif
