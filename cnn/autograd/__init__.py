@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
@@ -44,7 +45,8 @@ def _first_gradients(tensors, gradients):
                     f"grad can be implicitly created only for scalar outputs; this one has shape {list(t.shape)}. "
                     "Reduce it first (loss.mean() or loss.sum()), or pass backward(gradient=...)."
                 )
-            g = np.ones(t._a.shape, t._a.dtype)
+            g = _cnn.empty(t._a.shape, t._a.dtype)
+            g.fill(1)
         else:
             g = g._a if isinstance(g, Tensor) else np.asarray(g)
             if g.shape != t._a.shape:

@@ -139,7 +139,11 @@ class Operation(Node):
                 needs.append(False)
         ctx.needs = needs
         out = cls.forward(ctx, *raw)
-        if type(out) is tuple:
+        if type(out) is np.ndarray:  # as nearly always: without the calls of the other cases
+            array, out = out, object.__new__(Tensor)
+            out._a = array
+            outs = (out,)
+        elif type(out) is tuple:
             outs = tuple(map(Tensor._wrap, out))
             ctx.outputs = len(outs)
         else:
@@ -151,7 +155,7 @@ class Operation(Node):
                 o._become_view(source, cls, args[1:], number if len(outs) > 1 else None)
         if track:
             ctx.record(args, outs)
-        return outs if ctx.outputs > 1 or outs[0] is not out else out
+        return out if outs[0] is out else outs
 
     @classmethod
     def wait(cls, args, pending, **for_backward):
@@ -171,7 +175,10 @@ class Operation(Node):
     def link(self, args):
         """Put this node into the graph behind the tensors it was made from."""
         self.number = next(_numbers)
-        self.edges = tuple([edge_of(x) if wants else None for x, wants in zip(args, self.needs, strict=True)])
+        edges = []
+        for x, wants in zip(args, self.needs, strict=True):
+            edges.append(edge_of(x) if wants else None)
+        self.edges = tuple(edges)
 
     def record(self, args, outs):
         """Put this node into the graph between the tensors it was made from and its outputs."""
@@ -182,7 +189,8 @@ class Operation(Node):
             if o._a.dtype.kind == "f":
                 o._requires_grad = True
                 o._node = self
-                o._output = index
+                if index:
+                    o._output = index
         if self.saved:
             self.remember_versions(args, outs)
 
@@ -191,7 +199,8 @@ class Operation(Node):
         for array in self.saved:
             for t in (*args, *outs):
                 if isinstance(t, Tensor) and t.__dict__.get("_a") is array:
-                    versions.append((t._version_box(), t._version_box()[0]))
+                    box = t._version_box()
+                    versions.append((box, box[0]))
                     break
         self._versions = versions
 

@@ -1,6 +1,7 @@
 """Shapes: views where the memory allows one, copies where it does not."""
 
 import builtins
+import math
 import operator
 
 import numpy as np
@@ -391,7 +392,7 @@ def flatten(input, start_dim=0, end_dim=-1):
         return input.reshape(1)
     if start == end:
         return input
-    joined = int(np.prod(shape[start : end + 1], dtype=np.int64))
+    joined = math.prod(shape[start : end + 1])
     return _reshape(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 
