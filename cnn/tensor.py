@@ -187,8 +187,7 @@ class Tensor:
             raise TypeError("len() of a 0-d tensor")
         return self._a.shape[0]
 
-    def __hash__(self):
-        return id(self)
+    __hash__ = object.__hash__  # by identity, whatever == means
 
     def __repr__(self, *, tensor_contents=None):
         from cnn.printing import tensor_text
@@ -423,7 +422,10 @@ class Tensor:
 
     def _bump(self):
         """Note that the memory was changed."""
-        self._version_box()[0] += 1
+        if self._box is None:
+            self._box = [1]
+        else:
+            self._box[0] += 1
 
     def _is_view(self):
         return self._base is not None
@@ -505,6 +507,7 @@ def _rebuild(cls, array, requires_grad, dtype):
     return new
 
 
+from cnn.autograd.deferred import as_array  # noqa: E402, I001
 from cnn.autograd.function import Node, _numbers, edge_of  # noqa: E402  (see the end of that file)
 
 
@@ -554,7 +557,7 @@ class WriteToView(Node):
     def run_backward(self, grads):
         dx = grads[0].copy()
         region = self.replay(dx)
-        inner = self.inner.run_backward((region.copy(),))
+        inner = tuple(map(as_array, self.inner.run_backward((region.copy(),))))
         region[...] = 0
         if self.passes_old_value and inner[0] is not None:
             region[...] = inner[0]

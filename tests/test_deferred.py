@@ -599,3 +599,29 @@ def test_errors_of_batch_norm_come_at_the_call():
         assert len(messages) == 2, message
         assert messages[0] == messages[1]
         assert message in messages[0]
+
+
+def test_relu_in_a_view_of_something():
+    """What a node behind a view gives back must not wait: it is written into a region of a larger gradient."""
+    x = images(2, 2, 3, 3).requires_grad_()
+    y = x * 1
+    y[0].relu_()
+    (y * y).sum().backward()
+    expected = 2 * x.detach().numpy()
+    expected[0] = np.maximum(expected[0], 0)
+    assert np.array_equal(x.grad.numpy(), expected)
+
+
+def test_relu_in_a_view_of_a_batch_norm():
+    x, dy = images(2, 2, 3, 3).requires_grad_(), images(2, 2, 3, 3)
+    gradients = []
+    for in_place in (True, False):
+        y = nn.BatchNorm2d(2)(x)
+        if in_place:
+            y[0].relu_()
+        else:
+            y = cnn.stack([F.relu(y[0]), y[1]])
+        x.grad = None
+        y.backward(dy)
+        gradients.append(x.grad.numpy())
+    assert np.allclose(*gradients, atol=1e-6)

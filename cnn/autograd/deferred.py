@@ -83,6 +83,11 @@ class Gradient:
         raise NotImplementedError
 
 
+def as_array(gradient):
+    """A gradient, or None, of which nothing waits any more."""
+    return gradient.array() if isinstance(gradient, Gradient) else gradient
+
+
 class Unrectified(Gradient):
     """A gradient for what a ReLU made, from a layer that can pass it through the ReLU at less than the ReLU's cost."""
 

@@ -9,7 +9,7 @@ from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
-from .deferred import Gradient, LeafGradient
+from .deferred import Gradient, LeafGradient, as_array
 from .function import Node, edge_of
 from .grad_mode import no_grad
 
@@ -95,10 +95,6 @@ def takes(target, gradient):
     return isinstance(gradient, target.takes) and not (target._hooks or target._output_hooks)
 
 
-def as_array(gradient):
-    return gradient.array() if isinstance(gradient, Gradient) else gradient
-
-
 def add_to_slot(slots, index, gradient):
     """slots[index] += gradient, in the same memory where nobody else holds it."""
     held = as_array(slots[index])
@@ -119,17 +115,18 @@ def accumulate(leaf, slots):
             leaf._grad = gradient.tensor()
             return
         gradient = gradient.array()
-    if gradient.shape != leaf._a.shape:
-        raise ShapeError(f"a gradient of shape {list(gradient.shape)} came for a tensor of shape {list(leaf._a.shape)}")
-    if gradient.dtype != leaf._a.dtype:
-        gradient = gradient.astype(leaf._a.dtype)
-    if leaf.grad is not None:
+    array = leaf._a
+    if gradient.shape != array.shape:
+        raise ShapeError(f"a gradient of shape {list(gradient.shape)} came for a tensor of shape {list(array.shape)}")
+    if gradient.dtype != array.dtype:
+        gradient = gradient.astype(array.dtype)
+    if leaf._grad is not None:
         with no_grad():
-            leaf.grad.add_(Tensor._wrap(gradient))
+            leaf._grad.add_(Tensor._wrap(gradient))
     elif getrefcount(gradient) == 2 and gradient.base is None and gradient.flags.writeable:
-        leaf.grad = Tensor._wrap(gradient)
+        leaf._grad = Tensor._wrap(gradient)
     else:
-        leaf.grad = Tensor._wrap(np.array(gradient, order="C"))
+        leaf._grad = Tensor._wrap(np.array(gradient, order="C"))
     if leaf._accumulate_hooks is not None:
         for hook in tuple(leaf._accumulate_hooks.values()):
             hook(leaf)

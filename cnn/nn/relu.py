@@ -4,7 +4,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.autograd.deferred import Rectified, Unrectified
-from cnn.autograd.function import Operation
+from cnn.autograd.function import Node, Operation
 from cnn.autograd.grad_mode import mode
 from cnn.ops._register import both
 from cnn.tensor import Tensor
@@ -85,7 +85,10 @@ class Relu(Operation):
             if dx is not None:
                 return dx
             dy = dy.array()
-        return Rectified(dy, ctx.source() if y is None else y)
+        y = ctx.source() if y is None else y
+        target = ctx.edges[0][0]
+        waits = isinstance(target, Node) and target.takes is Rectified
+        return Rectified(dy, y) if waits else _cnn.relu_backward(dy, y)
 
     def free(self):
         super().free()
