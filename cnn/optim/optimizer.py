@@ -397,5 +397,8 @@ def columns_by_type(rows):
     """One row for each parameter, the parameter's array first. Yields the rows of each type turned into columns: the
     lists that a kernel takes."""
     types_of_rows = {row[0].dtype for row in rows}
+    if len(types_of_rows) == 1:
+        yield tuple(zip(*rows, strict=True))
+        return
     for kind in sorted(types_of_rows, key=str):
         yield tuple(zip(*(row for row in rows if row[0].dtype == kind), strict=True))
