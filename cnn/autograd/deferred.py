@@ -2,8 +2,9 @@
 
 A convolution inside a network is not computed when it is called but when its result is looked at. If that is the ReLU
 behind it, both are computed in one pass over memory (`s->relu` in csrc/kernels/conv2d.h), and the values before the
-ReLU are never stored. If a 2x2 max-pooling follows, it goes along as well (`s->pool`). A batch_norm between the two that is a mere multiplication and addition, in evaluation mode, does
-not look either: where no gradients are recorded, the convolution takes it along (`s->scale`), and waits on.
+ReLU are never stored. If a 2x2 max-pooling follows, it goes along as well (`s->pool`). A batch_norm between the two
+that is a mere multiplication and addition, in evaluation mode, does not look either: where no gradients are recorded,
+the convolution takes it along (`s->scale`), and waits on.
 
 Nobody can tell the difference: everything is checked when it is called, and what still waits is computed before a
 tensor is changed in place, and at the latest when the outermost Module returns. Outside of a Module with children
