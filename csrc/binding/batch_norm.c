@@ -197,7 +197,7 @@ PyObject *py_batch_norm_fold(PyObject *Py_UNUSED(module), PyObject *const *args,
     double eps;
     int failed = 0, safe;
     if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[6], NAME, "eps", &eps) < 0 ||
-        !(w = array_arg(args[0], "conv2d", "weight", ANY_REAL, 4))) {
+        !(w = array_arg(args[0], NAME, "conv_weight", ANY_REAL, 4))) {
         goto done;
     }
     int type = PyArray_TYPE(w);
@@ -206,7 +206,7 @@ PyObject *py_batch_norm_fold(PyObject *Py_UNUSED(module), PyObject *const *args,
     running_var = per_channel(args[5], "running_var", type, C, 0, &failed);
     weight = per_channel(args[2], "weight", type, C, 0, &failed);
     bias = per_channel(args[3], "bias", type, C, 0, &failed);
-    b = per_channel(args[1], "bias of the convolution", type, C, 0, &failed);
+    b = per_channel(args[1], "conv_bias", type, C, 0, &failed);
     if (failed || check_running(running_mean, running_var, 0) < 0 || !(scale = array_new(1, &C, type, ROWS)) ||
         !(shift = array_new(1, &C, type, ROWS))) {
         goto done;
