@@ -138,6 +138,9 @@ SPECIAL = [
     ((2, 48, 9, 8), (48, 48, 3, 3), {}),  # blocks of three vectors
     ((2, 20, 12, 12), (80, 20, 1, 1), {"padding": (0, 0)}),  # read in place
     ((2, 20, 13, 12), (40, 20, 1, 1), {"padding": (0, 0), "stride": (2, 2)}),
+    ((60, 64, 7, 9), (130, 64, 1, 1), {"padding": (0, 0), "stride": (3, 2)}),  # many strips, with gaps
+    ((9, 96, 14, 14), (352, 96, 1, 1), {"padding": (0, 0)}),  # several blocks at a time, for the weights
+    ((3, 32, 9, 9), (64, 32, 1, 1), {"padding": (0, 1), "stride": (2, 2)}),
     ((1, 3, 30, 30), (64, 3, 7, 7), {"padding": (3, 3), "stride": (2, 2)}),
     ((5, 64, 8, 8), (64, 1, 3, 3), {"groups": 64}),  # depthwise
     ((2, 24, 17, 16), (24, 1, 3, 3), {"groups": 24, "stride": (2, 2)}),

@@ -2,6 +2,7 @@
 #include "direct.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "../memory.h"
 #include "../simd/simd.h"
@@ -23,27 +24,42 @@ static axis forward_axis(ptrdiff_t in, ptrdiff_t out, ptrdiff_t kernel, ptrdiff_
                   .kernel_step = 1};
 }
 
+/* With one tap, what lies between the inputs that are read might as well not be there. */
+static void skip_between(axis *a, ptrdiff_t *stride)
+{
+    if (a->taps == 1 && axis_inside(*a) && a->offset == 0) {
+        *stride *= a->step;
+        a->in = a->out;
+        a->step = 1;
+    }
+}
+
 static correlation forward_correlation(const conv2d_shape *s)
 {
     ptrdiff_t ics = s->C / s->G, ocs = s->OC / s->G;
-    return (correlation){.N = s->N,
-                         .IC = ics,
-                         .OC = ocs,
-                         .G = s->G,
-                         .h = forward_axis(s->H, s->OH, s->KH, s->SH, s->PH, s->DH),
-                         .w = forward_axis(s->W, s->OW, s->KW, s->SW, s->PW, s->DW),
-                         .in = s->x,
-                         .out = s->y,
-                         .w_group = ocs * ics * s->KH * s->KW,
-                         .w_oc = ics * s->KH * s->KW,
-                         .w_ic = s->KH * s->KW,
-                         .w_kh = s->KW,
-                         .w_kw = 1,
-                         .w_ic_taps = s->KH * s->KW,
-                         .scale = s->scale,
-                         .relu = s->relu,
-                         .pool = s->pool,
-                         .argmax = s->argmax};
+    correlation c = {.N = s->N,
+                     .IC = ics,
+                     .OC = ocs,
+                     .G = s->G,
+                     .h = forward_axis(s->H, s->OH, s->KH, s->SH, s->PH, s->DH),
+                     .w = forward_axis(s->W, s->OW, s->KW, s->SW, s->PW, s->DW),
+                     .in = s->x,
+                     .out = s->y,
+                     .w_group = ocs * ics * s->KH * s->KW,
+                     .w_oc = ics * s->KH * s->KW,
+                     .w_ic = s->KH * s->KW,
+                     .w_kh = s->KW,
+                     .w_kw = 1,
+                     .w_ic_taps = s->KH * s->KW,
+                     .scale = s->scale,
+                     .relu = s->relu,
+                     .pool = s->pool,
+                     .argmax = s->argmax};
+    if (c.in.c == 1) { /* planes are copied with rows as a whole */
+        skip_between(&c.h, &c.in.h);
+        skip_between(&c.w, &c.in.w);
+    }
+    return c;
 }
 
 static ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
@@ -199,19 +215,18 @@ void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, con
     correlate(FN(direct_way_of)(s, CONV2D_FORWARD), &c, x, w, b, y);
 }
 
-/* Positions of dx that no tap reaches. */
-static void fill_zeros(const correlation *c, real *out)
+static int has_taps(correlation c) { return c.h.taps > 0 && c.w.taps > 0; }
+
+/* One image of zeros. */
+typedef struct {
+    real *images;
+    ptrdiff_t values;
+} zeros_context;
+
+static void zeros_chunk(void *context, ptrdiff_t image)
 {
-    for (ptrdiff_t n = 0; n < c->N; n++) {
-        for (ptrdiff_t k = 0; k < c->OC * c->G; k++) {
-            for (ptrdiff_t r = 0; r < c->h.out; r++) {
-                real *row = out + n * c->out.n + k * c->out.c + r * c->out.h;
-                for (ptrdiff_t q = 0; q < c->w.out; q++) {
-                    row[q * c->out.w] = 0;
-                }
-            }
-        }
-    }
+    const zeros_context *x = context;
+    memset(x->images + image * x->values, 0, (size_t)x->values * sizeof(real));
 }
 
 /* All phases in one go: they read the same dy, and write between each other. */
@@ -238,16 +253,19 @@ void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real
         depthwise_backward_input(s, dy, w, dx);
         return;
     }
-    for (ptrdiff_t first_h = 0; first_h < at_most(s->SH, s->H); first_h++) {
-        for (ptrdiff_t first_w = 0; first_w < at_most(s->SW, s->W); first_w++) {
-            correlation c = backward_correlation(s, first_h, first_w);
-            real *out = dx + first_h * s->x.h + first_w * s->x.w;
-            c.rectified = rectified;
-            if (c.h.taps == 0 || c.w.taps == 0) {
-                fill_zeros(&c, out);
-            } else {
-                correlate(way, &c, dy, w, NULL, out);
-            }
+    ptrdiff_t across = at_most(s->SW, s->W), count = at_most(s->SH, s->H) * across, reached = 0;
+    for (ptrdiff_t p = 0; p < count; p++) {
+        reached += has_taps(backward_correlation(s, p / across, p % across));
+    }
+    if (reached < count) { /* positions of dx that no tap reaches */
+        zeros_context zeros = {dx, s->C * s->H * s->W};
+        parallel_for(s->N, zeros_chunk, &zeros);
+    }
+    for (ptrdiff_t p = 0; p < count; p++) {
+        correlation c = backward_correlation(s, p / across, p % across);
+        c.rectified = rectified;
+        if (has_taps(c)) {
+            correlate(way, &c, dy, w, NULL, dx + p / across * s->x.h + p % across * s->x.w);
         }
     }
 }

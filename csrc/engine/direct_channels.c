@@ -16,7 +16,7 @@
 #include "conv_tiles.h"
 #include "direct.h"
 
-enum { MOST_VECTORS = 3 };
+enum { MOST_VECTORS = 3, MANY_TAPS = 64 };
 
 /* Output channels are cut into blocks of two vectors, of which the last may have one or three. */
 typedef struct {
@@ -96,6 +96,27 @@ static const real *strip_input(const correlation *c, layout l, const real *in, p
         FN(pack_channels)(&p, c->IC, room + i * l.image);
     }
     return room;
+}
+
+/* Output rows of some images. */
+typedef struct {
+    ptrdiff_t image, images, row, rows;
+} strip;
+
+/* The same counted in rows of the input, with those above the image left out. */
+static strip input_rows(const correlation *c, strip s)
+{
+    s.rows = axis_reach(c->h, s.rows);
+    s.row = at_least(axis_first(c->h, s.row), 0);
+    return s;
+}
+
+/* What the next strip reads, where it lies side by side in memory. */
+static prefetch strip_ahead(const real *from, strides4 stride, ptrdiff_t channels, strip s, ptrdiff_t times)
+{
+    int dense = stride.c == 1 && stride.w == channels;
+    ptrdiff_t values = s.images > 1 ? s.images * stride.n : s.rows * stride.h;
+    return prefetch_of(from + s.image * stride.n + s.row * stride.h, dense ? values : 0, times);
 }
 
 /* ---- forward, and backward to the input -------------------------------------------------------------------------- */
@@ -185,7 +206,7 @@ static void scatter(const correlation *c, const real *tile, ptrdiff_t lanes, ptr
 }
 
 static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, const real *in, real *out,
-                           ptrdiff_t pixels)
+                           ptrdiff_t pixels, prefetch *ahead)
 {
     const correlation *c = x->c;
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, first = block_channel(block);
@@ -211,6 +232,7 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
             t.x[i] = in + x->in_offset[pixel];
             t.out[i] = direct ? out + x->out_offset[pixel] : tile + i * lanes;
         }
+        prefetch_some(ahead);
         FN(channel_tile_run)(&t, rows, vectors);
         if (!direct) {
             scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, x->out_offset + p);
@@ -218,29 +240,41 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
     }
 }
 
+/* Behind the last strip come ones without images. */
+static strip cut_strip(const context *x, ptrdiff_t number)
+{
+    strip s = {.image = number / x->cut.strips * x->cut.images, .row = number % x->cut.strips * x->cut.rows};
+    s.images = at_most(x->cut.images, x->c->N - s.image);
+    s.rows = at_most(x->cut.rows, x->c->h.out - s.row);
+    return s;
+}
+
 static void correlate_chunk(void *context_, ptrdiff_t chunk)
 {
     const context *x = context_;
     const correlation *c = x->c;
     ptrdiff_t part = chunk % x->block_chunks, group = chunk / x->block_chunks % c->G;
-    ptrdiff_t strip = chunk / x->block_chunks / c->G % x->cut.strips;
-    ptrdiff_t image = chunk / x->block_chunks / c->G / x->cut.strips * x->cut.images;
-    ptrdiff_t images = at_most(x->cut.images, c->N - image);
-    ptrdiff_t row = strip * x->cut.rows, rows = at_most(x->cut.rows, c->h.out - row);
+    ptrdiff_t number = chunk / x->block_chunks / c->G;
+    strip s = cut_strip(x, number), next = cut_strip(x, number + 1);
     real *room = NULL;
     if (!x->layout.in_place) {
-        room = scratch((size_t)(images * x->layout.image + PACK_SLACK) * sizeof(real));
+        room = scratch((size_t)(s.images * x->layout.image + PACK_SLACK) * sizeof(real));
         if (room == NULL) {
             kernel_abort(KERNEL_NO_MEMORY);
             return;
         }
     }
-    const real *in = strip_input(c, x->layout, x->in, group, image, images, row, rows, room);
-    real *out = x->out + image * c->out.n + row * c->out.h + group * c->OC * c->out.c;
+    const real *in = strip_input(c, x->layout, x->in, group, s.image, s.images, s.row, s.rows, room);
+    real *out = x->out + s.image * c->out.n + s.row * c->out.h + group * c->OC * c->out.c;
     ptrdiff_t begin, end;
     chunk_bounds(x->blocks.count, x->block_chunks, part, &begin, &end);
+    ptrdiff_t pixels = s.images * s.rows * c->w.out, tiles = (end - begin) * ceil_div(pixels, channel_tile_pixels(2));
+    prefetch ahead = {0};
+    if (next.images > 0) {
+        ahead = strip_ahead(x->in, c->in, c->G * c->IC, input_rows(c, next), tiles);
+    }
     for (ptrdiff_t block = begin; block < end; block++) {
-        block_of_strip(x, group, block, in, out, images * rows * c->w.out);
+        block_of_strip(x, group, block, in, out, pixels, &ahead);
     }
 }
 
@@ -292,15 +326,16 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
 /* ---- backward to the weights ------------------------------------------------------------------------------------- */
 
 /* dw[k][lane] = sum over pixels of x[pixel + k] * dy[pixel][lane]: the same tile, its rows now taps and its steps
- * pixels. The batch is cut into strips that fit the first cache: some rows of an image, or several small images. The
- * strips are dealt out to `slots` shares of fixed size, each with sums of its own, which are added up in order at the
- * end. */
+ * pixels. The batch is cut into strips: some rows of an image, or several small images. The dy of a strip and of one
+ * block of channels stays in the first cache, its x and the sums of several blocks (a "part") in the second. The strips
+ * are dealt out to `slots` shares of fixed size, each with sums of its own, which are added up in order at the end. */
 typedef struct {
     const correlation *c;
     const real *in, *dout;
     real *dw, *db, *sums;                        /* sums: [slot][group][k][lane], then [slot][group][lane] for db */
     ptrdiff_t taps, slots, images, rows, strips; /* a strip: `images` images or `rows` rows; strips in the batch */
     vector_blocks blocks;
+    ptrdiff_t parts;
     layout layout;
     ptrdiff_t *offset; /* of the taps */
 } weight_context;
@@ -331,10 +366,6 @@ static real *slot_bias(const weight_context *x, ptrdiff_t slot, ptrdiff_t group,
     return x->sums + x->slots * c * lanes * x->taps + (slot * c + group) * lanes + block_channel(block);
 }
 
-typedef struct {
-    ptrdiff_t image, images, row, rows;
-} strip;
-
 static strip strip_at(const weight_context *x, ptrdiff_t number)
 {
     ptrdiff_t of_image = ceil_div(x->c->h.out, x->rows);
@@ -352,7 +383,9 @@ static const real *strip_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t 
     ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN, first = block_channel(block);
     ptrdiff_t channels = at_most(lanes, c->OC - first);
     const real *dy = x->dout + s.image * c->out.n + (group * c->OC + first) * c->out.c;
-    if (c->out.c == 1 && channels == lanes) {
+    /* Pixels that are a multiple of 256 bytes apart meet in a few sets of the first cache. */
+    int crowded = c->out.w * (ptrdiff_t)sizeof(real) % 256 == 0 && x->taps >= MANY_TAPS;
+    if (c->out.c == 1 && channels == lanes && !crowded) {
         *step = c->out.w;
         return dy + s.row * c->out.h;
     }
@@ -391,18 +424,43 @@ static void add_pixels(const real *dy, ptrdiff_t step, ptrdiff_t pixels, ptrdiff
     }
 }
 
+/* What one strip adds to the sums of one block. */
+static void weight_strip(const weight_context *x, ptrdiff_t slot, ptrdiff_t group, ptrdiff_t block, strip s,
+                         const real *in, const ptrdiff_t *run, real *dy_room, prefetch ahead[2])
+{
+    const correlation *c = x->c;
+    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_taps(vectors);
+    real *sums = slot_sums(x, slot, group, block);
+    real unused[MOST_VECTORS * VLEN] = {0}; /* takes the rows of the last tile that are no taps */
+    channel_tile t = {.run = run, .runs = s.images * s.rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
+    t.w = strip_dy(x, group, block, s, dy_room, &t.w_step);
+    for (ptrdiff_t k = 0; k < x->taps; k += tile) {
+        for (ptrdiff_t i = 0; i < tile; i++) {
+            ptrdiff_t tap = at_most(k + i, x->taps - 1);
+            t.x[i] = in + x->offset[tap];
+            t.out[i] = k + i < x->taps ? sums + tap * lanes : unused;
+        }
+        prefetch_some(&ahead[0]);
+        prefetch_some(&ahead[1]);
+        FN(channel_tile_run)(&t, tile, vectors);
+    }
+    if (x->db != NULL) {
+        add_pixels(t.w, t.w_step, t.runs * c->w.out, lanes, slot_bias(x, slot, group, block));
+    }
+}
+
 static void weight_chunk(void *context_, ptrdiff_t chunk)
 {
     const weight_context *x = context_;
     const correlation *c = x->c;
-    ptrdiff_t block = chunk % x->blocks.count, group = chunk / x->blocks.count % c->G;
-    ptrdiff_t slot = chunk / x->blocks.count / c->G, begin, end;
-    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_taps(vectors);
+    ptrdiff_t part = chunk % x->parts, group = chunk / x->parts % c->G, slot = chunk / x->parts / c->G;
+    ptrdiff_t begin, end, first_block, end_block;
     chunk_bounds(x->strips, x->slots, slot, &begin, &end);
+    chunk_bounds(x->blocks.count, x->parts, part, &first_block, &end_block);
 
     size_t runs = (size_t)(x->images * x->rows);
     size_t x_values = x->layout.in_place ? 0 : (size_t)ceil_div(x->images * x->layout.image + PACK_SLACK, VLEN) * VLEN;
-    size_t dy_values = runs * (size_t)(c->w.out * lanes) + PACK_SLACK;
+    size_t dy_values = runs * (size_t)(c->w.out * MOST_VECTORS * VLEN) + PACK_SLACK;
     char *room = scratch((x_values + dy_values) * sizeof(real) + runs * sizeof(ptrdiff_t));
     if (room == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
@@ -413,27 +471,23 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
     for (size_t r = 0; r < runs; r++) {
         run[r] = (ptrdiff_t)r / x->rows * x->layout.image + (ptrdiff_t)r % x->rows * c->h.step * x->layout.row;
     }
-    real *sums = slot_sums(x, slot, group, block), *bias = slot_bias(x, slot, group, block);
-    real unused[MOST_VECTORS * VLEN] = {0}; /* takes the rows of the last tile that are no taps */
-    memset(sums, 0, (size_t)(x->taps * lanes) * sizeof *sums);
-    memset(bias, 0, (size_t)lanes * sizeof *bias);
-
+    for (ptrdiff_t block = first_block; block < end_block; block++) {
+        ptrdiff_t lanes = block_vectors(x->blocks, block) * VLEN;
+        memset(slot_sums(x, slot, group, block), 0, (size_t)(x->taps * lanes) * sizeof(real));
+        memset(slot_bias(x, slot, group, block), 0, (size_t)lanes * sizeof(real));
+    }
+    ptrdiff_t tiles = (end_block - first_block) * ceil_div(x->taps, channel_tile_taps(2));
     for (ptrdiff_t number = begin; number < end; number++) {
         strip s = strip_at(x, number);
         const real *in = strip_input(c, x->layout, x->in, group, s.image, s.images, s.row, s.rows, x_room);
-        channel_tile t = {
-            .run = run, .runs = s.images * s.rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
-        t.w = strip_dy(x, group, block, s, dy_room, &t.w_step);
-        for (ptrdiff_t k = 0; k < x->taps; k += tile) {
-            for (ptrdiff_t i = 0; i < tile; i++) {
-                ptrdiff_t tap = at_most(k + i, x->taps - 1);
-                t.x[i] = in + x->offset[tap];
-                t.out[i] = k + i < x->taps ? sums + tap * lanes : unused;
-            }
-            FN(channel_tile_run)(&t, tile, vectors);
+        prefetch ahead[2] = {0};
+        if (number + 1 < end) {
+            strip next = strip_at(x, number + 1);
+            ahead[0] = strip_ahead(x->in, c->in, c->G * c->IC, input_rows(c, next), tiles);
+            ahead[1] = strip_ahead(x->dout, c->out, c->G * c->OC, next, tiles);
         }
-        if (x->db != NULL) {
-            add_pixels(t.w, t.w_step, t.runs * c->w.out, lanes, bias);
+        for (ptrdiff_t block = first_block; block < end_block; block++) {
+            weight_strip(x, slot, group, block, s, in, run, dy_room, ahead);
         }
     }
 }
@@ -482,12 +536,21 @@ static void add_slots(void *context_, ptrdiff_t chunk)
 void FN(correlate_channels_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db)
 {
     /* A tile reads and writes its sums once a strip, so strips should have pixels enough to be worth it. */
-    enum { STRIP_BYTES = 48 << 10, STRIP_PIXELS = 192, CHUNK_WORK = 8 << 20, MOST_CHUNKS = 32, SUMS_BYTES = 8 << 20 };
+    enum {
+        STRIP_PIXELS = 192,
+        SLOT_STRIPS = 4, /* or more: the sums of a slot cost a pass over memory */
+        STRIP_BYTES = 256 << 10,
+        PART_BYTES = 256 << 10,
+        CHUNK_WORK = 8 << 20,
+        SHORT_WORK = 1 << 20,
+        CHUNKS = 16,
+        MOST_CHUNKS = 32,
+        SUMS_BYTES = 8 << 20
+    };
     weight_context x = {.c = c, .in = in, .dout = dout, .dw = dw, .db = db, .blocks = vector_blocks_of(c->OC)};
     x.taps = c->h.taps * c->w.taps * c->IC;
-    ptrdiff_t row_values = c->h.step * axis_reach(c->w, c->w.out) * c->IC + 2 * VLEN * c->w.out;
-    ptrdiff_t border = (c->h.taps - 1) * c->h.spread * axis_reach(c->w, c->w.out) * c->IC;
-    ptrdiff_t rows = at_least((STRIP_BYTES / (ptrdiff_t)sizeof(real) - border) / row_values, 4);
+    ptrdiff_t row_bytes = c->h.step * axis_reach(c->w, c->w.out) * c->IC * (ptrdiff_t)sizeof(real);
+    ptrdiff_t rows = at_least(at_most(ceil_div(STRIP_PIXELS, c->w.out), STRIP_BYTES / row_bytes), 4);
     ptrdiff_t of_image = ceil_div(c->h.out, at_most(rows, c->h.out));
     x.rows = ceil_div(c->h.out, of_image);
     of_image = ceil_div(c->h.out, x.rows);
@@ -495,12 +558,16 @@ void FN(correlate_channels_weight)(const correlation *c, const real *in, const r
     x.strips = of_image * ceil_div(c->N, x.images);
     x.layout = layout_of(c, x.rows);
 
-    ptrdiff_t blocks = c->G * x.blocks.count;
-    double shares = correlation_work(c) / (double)blocks / CHUNK_WORK;
+    double block_bytes = 2.0 * VBYTES * (double)x.taps, work = correlation_work(c) / (double)c->G;
+    x.parts =
+        block_bytes < PART_BYTES ? ceil_div(x.blocks.count, (ptrdiff_t)(PART_BYTES / block_bytes)) : x.blocks.count;
+    double shares = work / (double)x.parts / CHUNK_WORK;
     double sums_bytes = (double)(c->G * x.blocks.vectors * VBYTES) * (double)x.taps;
-    x.slots = at_least(at_most(MOST_CHUNKS / blocks, (ptrdiff_t)(SUMS_BYTES / sums_bytes)), 1);
+    x.slots = at_least(at_most(MOST_CHUNKS / (c->G * x.parts), (ptrdiff_t)(SUMS_BYTES / sums_bytes)), 1);
     x.slots = shares < (double)x.slots ? (ptrdiff_t)shares + 1 : x.slots;
-    x.slots = at_most(x.slots, x.strips);
+    x.slots = at_most(x.slots, ceil_div(x.strips, SLOT_STRIPS));
+    double more = work / SHORT_WORK < CHUNKS ? work / SHORT_WORK : CHUNKS; /* parts, if there are few slots */
+    x.parts = at_most(at_least(x.parts, (ptrdiff_t)more / (c->G * x.slots)), x.blocks.count);
     size_t lanes = (size_t)(x.slots * c->G * x.blocks.vectors * VLEN);
     x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real) + (size_t)x.taps * sizeof(ptrdiff_t));
     if (x.sums == NULL) {
@@ -509,7 +576,7 @@ void FN(correlate_channels_weight)(const correlation *c, const real *in, const r
     }
     x.offset = (ptrdiff_t *)(x.sums + lanes * (size_t)(x.taps + 1));
     fill_offsets(&x);
-    parallel_for(x.slots * blocks, weight_chunk, &x);
-    parallel_for(blocks, add_slots, &x);
+    parallel_for(x.slots * c->G * x.parts, weight_chunk, &x);
+    parallel_for(c->G * x.blocks.count, add_slots, &x);
     memory_put(x.sums);
 }
