@@ -85,7 +85,8 @@ static inline void store_4(const line *l, real *out, vec a, vec b, vec c, vec d)
     v_store(out + 3 * l->out_step, l->relu ? v_relu(d) : d);
 }
 
-static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
+/* The last of the four may have fewer taps inside than the others: `last_taps`. */
+static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps, ptrdiff_t last_taps)
 {
     for (ptrdiff_t lane = 0; lane < l->lanes; lane = next_vector(l->lanes, lane)) {
         vec a = v_load(l->bias + lane), b = a, c = a, d = a;
@@ -96,7 +97,9 @@ static void outputs_4(const line *l, ptrdiff_t q, ptrdiff_t taps)
                 a = v_fma(v_load(x), weight, a);
                 b = v_fma(v_load(x + l->step), weight, b);
                 c = v_fma(v_load(x + 2 * l->step), weight, c);
-                d = v_fma(v_load(x + 3 * l->step), weight, d);
+                if (tw < last_taps) {
+                    d = v_fma(v_load(x + 3 * l->step), weight, d);
+                }
             }
         }
         store_4(l, l->out + lane + q * l->out_step, a, b, c, d);
@@ -201,10 +204,16 @@ static void output_row(const line *l, axis w, prefetch *next)
         return;
     }
     outputs_inside(w, &begin, &end);
+    taps_inside(w, w.out - 1, &first, &last);
+    if (end == w.out - 1 && first == 0) {
+        end = w.out; /* the last output, too, can be the last of four */
+    }
+    ptrdiff_t last_taps = last;
     while (q < w.out) {
         prefetch_some(next);
         if (q >= begin && q < end && end - begin >= 4) {
-            outputs_4(l, at_most(q, end - 4), w.taps);
+            ptrdiff_t four = at_most(q, end - 4);
+            outputs_4(l, four, w.taps, four + 4 == w.out ? last_taps : w.taps);
             q = at_most(q + 4, end);
             continue;
         }
