@@ -20,6 +20,7 @@ BENCHMARKS = {
     "train_step": ("--seconds 1.5 --rounds 4", "--seconds 0.4 --rounds 2"),
     "inference": ("--seconds 1 --rounds 4", "--seconds 0.3 --rounds 2"),
     "layers": ("--seconds 0.3 --rounds 3 --peers 'torch channels_last'", "--seconds 0.1 --rounds 2 --peers"),
+    "overhead": ("--seconds 0.1 --rounds 4", "--seconds 0.03 --rounds 2"),
     "data_loading": ("--seconds 1 --rounds 3", "--seconds 0.3 --rounds 2"),
     "busy_neighbours": ("--seconds 1.5 --rounds 3", "--seconds 0.5 --rounds 2"),
 }

@@ -6,7 +6,7 @@ Commands, one a line: `run SECONDS` answers with the milliseconds of each step m
 memory and page faults a step since the last `stats`. Answers are JSON, one a line. compare.py drives it.
 
 Modes: `train` and `infer` run a network of nets.py; `load` makes batches of images, `epoch` trains a network on them;
-`layer` one pass of one layer; `peak` multiply-adds in registers.
+`layer` one pass of one layer; `call` a small call, many times; `peak` multiply-adds in registers.
 Libraries: `cnn`, `torch`, and for inference `onnxruntime`, where they are installed.
 """
 
@@ -19,6 +19,7 @@ import time
 import warnings
 
 import numpy as np
+from calls import calls
 from nets import NETS, optimizer_of
 
 
@@ -196,6 +197,17 @@ def layer_step(T, job):
     return backward
 
 
+def call_step(T, job):
+    """job["times"] calls of one of calls.py."""
+    call, times = calls(T)[job["call"]], job["times"]
+
+    def step():
+        for _ in range(times):
+            call()
+
+    return step
+
+
 def peak_step(T, job):
     return lambda: T._cnn.fma_peak(200_000)
 
@@ -206,6 +218,7 @@ STEPS = {
     "load": load_step,
     "epoch": epoch_step,
     "layer": layer_step,
+    "call": call_step,
     "peak": peak_step,
 }
 

@@ -75,8 +75,10 @@ class Tensor:
             if "_pending" in self.__dict__:
                 self._a = array = self.__dict__.pop("_pending")()
                 return array
-            if "_gradient" in self.__dict__:
-                self._a = array = self.__dict__.pop("_gradient").array()
+            waiting = self.__dict__.get("_gradient")
+            if waiting is not None:
+                self._a = array = waiting.array()
+                self.__dict__.pop("_gradient", None)
                 return array
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 

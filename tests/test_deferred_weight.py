@@ -166,6 +166,21 @@ def test_whoever_looks_finds_it(look):
     assert np.array_equal(net.weight.grad.numpy(), expected)
 
 
+def test_a_gradient_that_is_replaced():
+    for replace in (
+        lambda p: setattr(p.grad, "data", cnn.ones(OUT, IN)),
+        lambda p: setattr(p, "grad", cnn.ones(OUT, IN)),
+        lambda p: p.grad.copy_(cnn.ones(OUT, IN)),
+        lambda p: p.grad.fill_(1),
+    ):
+        net = layer()
+        backward(net)
+        before = net.weight.detach().clone()
+        replace(net.weight)
+        cnn.optim.SGD([net.weight], lr=1.0).step()
+        assert np.allclose(net.weight.detach().numpy(), before.numpy() - 1)
+
+
 def test_zero_grad():
     net = layer()
     optimizer = cnn.optim.SGD(net.parameters(), lr=0.1)

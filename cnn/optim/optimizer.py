@@ -387,7 +387,8 @@ def count_step(state):
 
 def gradient_of(param):
     """The gradient as a kernel takes it: an array; or the factors (dy, x) of one that nobody has looked at yet."""
-    waiting = param._grad.__dict__.get("_gradient")
+    known = param._grad.__dict__
+    waiting = None if "_a" in known else known.get("_gradient")
     if waiting is not None and waiting.fits(param._a):
         return waiting.dy, waiting.x
     return param._grad._a
