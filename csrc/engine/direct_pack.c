@@ -70,6 +70,24 @@ void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrd
     }
 }
 
+/* Pixels with their channels side by side, from one row of the image to [col][lane]. What lies a page ahead is asked
+ * for on the way: the processor's own prefetching stops at the end of a page, which a row of many channels reaches
+ * soon. */
+static void copy_pixels_from_last(const piece *p, const real *from, ptrdiff_t n, ptrdiff_t lanes, real *to)
+{
+    const ptrdiff_t page = 4096 / (ptrdiff_t)sizeof(real), line = 64 / (ptrdiff_t)sizeof(real);
+    const ptrdiff_t last = p->channels / VLEN * VLEN; /* the vector of lanes that are not all channels */
+    for (ptrdiff_t i = 0; i < n; i++, from += p->stride.w, to += lanes) {
+        for (ptrdiff_t c = 0; c < p->channels; c += line) {
+            __builtin_prefetch(from + page + c, 0, 2);
+        }
+        if (p->channels < lanes) {
+            zero_over(to + last, lanes - last);
+        }
+        copy(from, p->channels, to);
+    }
+}
+
 /* n pixels of all channels, from one row of the image to [col][lane]. */
 static void copy_pixels(const piece *p, const real *from, ptrdiff_t n, ptrdiff_t lanes, real *to)
 {
@@ -77,13 +95,12 @@ static void copy_pixels(const piece *p, const real *from, ptrdiff_t n, ptrdiff_t
         copy(from, n * lanes, to);
         return;
     }
-    if (p->stride.c != 1) {
-        FN(pack_turned)(from, p->stride.c, p->channels, n, to, lanes);
+    if (p->stride.c == 1) {
+        copy_pixels_from_last(p, from, n, lanes, to);
+        return;
     }
-    for (ptrdiff_t i = 0; i < n && (p->stride.c == 1 || p->channels < lanes); i++) {
-        if (p->stride.c == 1) {
-            copy(from + i * p->stride.w, p->channels, to + i * lanes);
-        }
+    FN(pack_turned)(from, p->stride.c, p->channels, n, to, lanes);
+    for (ptrdiff_t i = 0; i < n && p->channels < lanes; i++) {
         for (ptrdiff_t lane = p->channels; lane < lanes; lane++) {
             to[i * lanes + lane] = 0;
         }
