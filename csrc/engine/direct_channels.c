@@ -148,6 +148,28 @@ static void number_taps(const context *x)
     }
 }
 
+/* Of a 1x1 convolution: the weights are a matrix, and need at most to be turned. */
+static void pack_matrix_block(const context *x, const real *w, ptrdiff_t used, ptrdiff_t lanes, const real *scale,
+                              real *packed)
+{
+    const correlation *c = x->c;
+    if (c->w_oc != 1) {
+        FN(pack_turned)(w, c->w_oc, used, c->IC, packed, lanes);
+    }
+    for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+        real *to = packed + ic * lanes;
+        if (c->w_oc == 1) {
+            memcpy(to, w + ic * c->w_ic, (size_t)used * sizeof(real));
+        }
+        for (ptrdiff_t lane = used; lane < lanes; lane++) {
+            to[lane] = 0;
+        }
+        for (ptrdiff_t lane = 0; c->scale != NULL && lane < lanes; lane += VLEN) {
+            v_store(to + lane, v_load(to + lane) * v_load(scale + lane));
+        }
+    }
+}
+
 /* One block of weights: packed[k][lane]. Lanes past the last channel are zero. In memory the weights of one input and
  * one output channel are neighbours; forward, those of all input channels are. Some of them at a time are turned. */
 static void pack_block(void *context_, ptrdiff_t chunk)
@@ -162,6 +184,10 @@ static void pack_block(void *context_, ptrdiff_t chunk)
     real turned[SOME * MOST_VECTORS * VLEN + PACK_SLACK] = {0}, scale[MOST_VECTORS * VLEN];
     for (ptrdiff_t lane = 0; lane < lanes; lane++) {
         scale[lane] = c->scale != NULL && lane < used ? c->scale[group * c->OC + first + lane] : 1;
+    }
+    if (taps == 1 && used >= 4) {
+        pack_matrix_block(x, x->w + group * c->w_group + first * c->w_oc, used, lanes, scale, packed);
+        return;
     }
     for (ptrdiff_t ic = 0; ic < c->IC; ic += together) {
         const real *w = x->w + group * c->w_group + first * c->w_oc + ic * c->w_ic;

@@ -876,5 +876,9 @@ int FN(winograd_suits)(const conv2d_shape *s, enum conv2d_pass pass, int precise
     (void)pass;
     int m = precise ? 2 : 4;
     ptrdiff_t tiles = s->N * ceil_div(s->OH, m) * ceil_div(s->OW, m);
-    return FN(winograd_can)(s) && s->C >= 16 && s->OC >= 16 && s->OH >= 4 && s->OW >= 4 && tiles >= 8;
+    /* With fewer tiles the filters' transformation is most of the work. It still pays where the direct sum would read
+     * the weights from memory and U fits the last cache, unless half of what the tiles compute hangs over. */
+    ptrdiff_t channels = s->C * s->OC;
+    int few = tiles >= 4 && channels >= 1 << 14 && channels <= 1 << 16 && 2 * s->N * s->OH * s->OW >= tiles * m * m;
+    return FN(winograd_can)(s) && s->C >= 16 && s->OC >= 16 && s->OH >= 4 && s->OW >= 4 && (tiles >= 8 || few);
 }
