@@ -231,6 +231,12 @@ static void scatter(const correlation *c, const real *tile, ptrdiff_t lanes, ptr
     }
 }
 
+/* The processor's own prefetching stops at the end of a page, here after some tens of pixels: so the line a page ahead
+ * is asked for with each vector. Any address will do. */
+static const ptrdiff_t page = 4096 / sizeof(real);
+
+static inline void fetch_for_writing(const real *p) { __builtin_prefetch(p, 1, 2); }
+
 static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, const real *in, real *out,
                            ptrdiff_t pixels, prefetch *ahead)
 {
@@ -257,6 +263,8 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
             ptrdiff_t pixel = at_most(p + i, pixels - 1); /* the last tile may do the last pixel several times */
             t.x[i] = in + x->in_offset[pixel];
             t.out[i] = direct ? out + x->out_offset[pixel] : tile + i * lanes;
+            fetch_for_writing(t.out[i] + page);
+            fetch_for_writing(t.out[i] + page + VLEN);
         }
         prefetch_some(ahead);
         FN(channel_tile_run)(&t, rows, vectors);
