@@ -546,6 +546,14 @@ def test_the_convolution_in_front_keeps_its_own_values():
         np.testing.assert_allclose(z.numpy(), net[1](net[0](x)).numpy(), 1e-4, 1e-5)
 
 
+def test_batch_norm_relu_and_pooling_go_into_the_convolution():
+    for name in LAYERS:
+        net, x = conv_bn(name, cnn.float64)
+        net.append(nn.MaxPool2d(2, ceil_mode=True))
+        with cnn.no_grad(), conv_algorithm(LAYERS[name][2]):
+            np.testing.assert_allclose(net(x).numpy(), one_after_the_other(net, x).numpy(), 1e-9, 1e-10)
+
+
 def test_statistics_changed_after_the_call_change_nothing():
     net, x = conv_bn("1x1", cnn.float32)
 

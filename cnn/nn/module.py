@@ -143,9 +143,12 @@ class Module(HooksMixin, StateDictMixin):
     def __getattr__(self, name):
         # Only reached where the normal look-up found nothing.
         members = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            if kind in members and name in members[kind]:
-                return members[kind][name]
+        try:
+            for kind in (members["_parameters"], members["_buffers"], members["_modules"]):
+                if name in kind:
+                    return kind[name]
+        except KeyError:  # before Module.__init__()
+            pass
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name, value):
