@@ -245,21 +245,33 @@ static inline __attribute__((always_inline)) void write_values(const int kind, c
     store_some(k->out + at, written(kind, relu, load_some(k->x + at, n), dy, c), n);
 }
 
+/* One value each of n channels from c on, VLEN at most. `at`: where the row begins. */
+static inline __attribute__((always_inline)) void
+write_some_channels(const int kind, const int relu, const batch_norm_context *k, ptrdiff_t at, ptrdiff_t c, ptrdiff_t n)
+{
+    channel_vectors v = {.mean = load_some(k->mean + c, n), .scale = load_some(k->scale + c, n)};
+    v.beta = load_some(kind == WRITE_Y ? k->shift + c : k->beta + c, n);
+    if (kind == WRITE_DX_TRAINING) {
+        v.shift = load_some(k->shift + c, n);
+        v.factor = load_some(k->factor + c, n);
+    }
+    write_values(kind, relu, k, at + c, n, &v);
+}
+
 /* One value of each channel. The last vector overlaps the one before. Several rows at a time would read the means and
  * factors less often, but memory the slower: it wants to be read in order. */
 static inline __attribute__((always_inline)) void write_row(const int kind, const int relu, const batch_norm_context *k,
                                                             ptrdiff_t at)
 {
-    ptrdiff_t n = k->C < VLEN ? k->C : VLEN;
-    for (ptrdiff_t next = 0; next < k->C; next += VLEN) {
-        ptrdiff_t c = next + n <= k->C ? next : k->C - n;
-        channel_vectors v = {.mean = load_some(k->mean + c, n), .scale = load_some(k->scale + c, n)};
-        v.beta = load_some(kind == WRITE_Y ? k->shift + c : k->beta + c, n);
-        if (kind == WRITE_DX_TRAINING) {
-            v.shift = load_some(k->shift + c, n);
-            v.factor = load_some(k->factor + c, n);
-        }
-        write_values(kind, relu, k, at + c, n, &v);
+    if (k->C < VLEN) {
+        write_some_channels(kind, relu, k, at, 0, k->C);
+        return;
+    }
+    for (ptrdiff_t c = 0; c + VLEN <= k->C; c += VLEN) {
+        write_some_channels(kind, relu, k, at, c, VLEN);
+    }
+    if (k->C % VLEN != 0) {
+        write_some_channels(kind, relu, k, at, k->C - VLEN, VLEN);
     }
 }
 
@@ -296,7 +308,7 @@ write_lines(const int kind, const int relu, const batch_norm_context *k, ptrdiff
 
 static void write_chunk(void *context, ptrdiff_t chunk)
 {
-    const batch_norm_context *k = context;
+    const batch_norm_context copy = *(const batch_norm_context *)context, *k = &copy; /* no store can change it */
     const int kind = k->dy == NULL ? WRITE_Y : k->factor != NULL ? WRITE_DX_TRAINING : WRITE_DX;
     ptrdiff_t begin, end;
     chunk_bounds(k->inner == 1 ? k->outer : k->outer * k->C, k->chunks, chunk, &begin, &end);
