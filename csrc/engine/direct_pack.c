@@ -56,7 +56,11 @@ void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrd
         interleave_3x4(from + j, from + from_step + j, from + 2 * from_step + j, to + 3 * j);
     }
     for (; j + 4 <= cols; j += 4) {
-        for (ptrdiff_t i = 0; i < rows; i += 4) {
+        ptrdiff_t i = 0;
+        for (; is_wide(from_step) && i + 16 <= rows; i += 16) {
+            transpose_16x4(from + i * from_step + j, from_step, to + j * to_step + i, to_step);
+        }
+        for (; i < rows; i += 4) {
             ptrdiff_t i0 = at_least(at_most(i, rows - 4), 0); /* the last four again, where 4 does not divide rows */
             const real *row = from + i0 * from_step + j;
             transpose_rows(row, row + at_most(1, last) * from_step, row + at_most(2, last) * from_step,

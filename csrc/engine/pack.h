@@ -37,7 +37,18 @@ static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from
     }
     /* The last group of four ends at the last row, and overlaps the one before it where rows is not a multiple of 4;
      * the same along k. Four rows at a time, so that rows a power of two apart do not evict each other. */
-    for (ptrdiff_t i = 0; i < rows; i += 4) {
+    ptrdiff_t i = 0;
+    for (; is_wide(row) && i + 16 <= rows; i += 16) {
+        const real *block = from + i * row;
+        for (ptrdiff_t k = 0; k < K; k += 4) {
+            for (ptrdiff_t r = 0; k % LINE == 0 && r < 16; r++) {
+                FETCH(block + k + ahead + r * row);
+            }
+            ptrdiff_t k4 = k + 4 <= K ? k : K - 4;
+            transpose_16x4(block + k4, row, to + i + k4 * width, width);
+        }
+    }
+    for (; i < rows; i += 4) {
         const real *four = from + (i + 4 <= rows ? i : rows - 4) * row;
         real *column = to + (i + 4 <= rows ? i : rows - 4);
         for (ptrdiff_t k = 0; k < K; k += 4) {

@@ -37,6 +37,54 @@ static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrd
     transpose_rows(from, from + row, from + 2 * row, from + 3 * row, to, width);
 }
 
+/* The same for 16 rows at once, where vectors have 16 lanes (WIDE_QUADS): a store for each column in place of four. */
+#if defined(__AVX512F__) && (defined(__clang__) || __GNUC__ >= 12)
+#define WIDE_QUADS (sizeof(real) == 4)
+
+typedef real quads __attribute__((vector_size(16 * sizeof(real))));
+typedef real quads_unaligned __attribute__((vector_size(16 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* Rows 0, 4, 8 and 12 from p on, side by side. */
+static inline quads every_fourth_row(const real *p, ptrdiff_t row)
+{
+    quad a = QUAD_AT(p), b = QUAD_AT(p + 4 * row), c = QUAD_AT(p + 8 * row), d = QUAD_AT(p + 12 * row);
+    return __builtin_shufflevector(__builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7),
+                                   __builtin_shufflevector(c, d, 0, 1, 2, 3, 4, 5, 6, 7), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+                                   10, 11, 12, 13, 14, 15);
+}
+
+/* QUAD in each of the four quads. */
+#define QUADS(a, b, i, j, k, l)                                                                                   \
+    __builtin_shufflevector(a, b, QUADS_AT(i, 0), QUADS_AT(j, 0), QUADS_AT(k, 0), QUADS_AT(l, 0), QUADS_AT(i, 4), \
+                            QUADS_AT(j, 4), QUADS_AT(k, 4), QUADS_AT(l, 4), QUADS_AT(i, 8), QUADS_AT(j, 8),       \
+                            QUADS_AT(k, 8), QUADS_AT(l, 8), QUADS_AT(i, 12), QUADS_AT(j, 12), QUADS_AT(k, 12),    \
+                            QUADS_AT(l, 12))
+#define QUADS_AT(i, first) ((i) < 4 ? (i) + (first) : (i) + 12 + (first))
+
+static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
+{
+    quads a = every_fourth_row(from, row), b = every_fourth_row(from + row, row);
+    quads c = every_fourth_row(from + 2 * row, row), d = every_fourth_row(from + 3 * row, row);
+    quads low_ab = QUADS(a, b, 0, 4, 1, 5), high_ab = QUADS(a, b, 2, 6, 3, 7);
+    quads low_cd = QUADS(c, d, 0, 4, 1, 5), high_cd = QUADS(c, d, 2, 6, 3, 7);
+    *(quads_unaligned *)to = QUADS(low_ab, low_cd, 0, 1, 4, 5);
+    *(quads_unaligned *)(to + width) = QUADS(low_ab, low_cd, 2, 3, 6, 7);
+    *(quads_unaligned *)(to + 2 * width) = QUADS(high_ab, high_cd, 0, 1, 4, 5);
+    *(quads_unaligned *)(to + 3 * width) = QUADS(high_ab, high_cd, 2, 3, 6, 7);
+}
+#else
+#define WIDE_QUADS 0
+static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
+{
+    for (int i = 0; i < 16; i += 4) {
+        transpose_4x4(from + i * row, row, to + i, width);
+    }
+}
+#endif
+
+/* Whether to take 16 rows: those a multiple of 4 KiB apart would evict each other from the first cache. */
+static inline int is_wide(ptrdiff_t row) { return WIDE_QUADS && row * (ptrdiff_t)sizeof(real) % 4096 != 0; }
+
 /* to[3*k + i] = ri[k]: four pixels of three channels, without the fourth row of zeros. */
 static inline void interleave_3x4(const real *r0, const real *r1, const real *r2, real *to)
 {
