@@ -101,7 +101,8 @@ def compare(jobs, args):
             sides.append(Side(name, {"threads": args.threads, **job}))
         for _ in range(args.rounds):
             for side in sides:
-                side.times += side.ask(f"run {args.seconds}")
+                probe = side.job["mode"] == "peak"
+                side.times += side.ask(f"run {min(args.seconds, 0.2) if probe else args.seconds}")
         return {side.name: side.result() for side in sides}
     finally:
         for side in sides:
@@ -114,6 +115,10 @@ def table(title, results):
     print(f"\n{title}")
     print(f"  {'':28}{'median ms':>11}{'ratio':>8}{'best ms':>11}{'ratio':>8}{'peak MB':>9}{'faults/step':>13}")
     for name, r in results.items():
+        if name == "peak":
+            rates = (r["operations"] / r[key] / 1e6 for key in ("median", "best"))
+            print("  multiply-add peak, in turns with them: median {:.0f}, best {:.0f} GFLOP/s".format(*rates))
+            continue
         row = f"  {name:28}"
         for key in ("median", "best"):
             row += f"{r[key]:11.3f}{r[key] / results['cnn'][key]:8.2f}"
@@ -139,6 +144,7 @@ def networks(args, mode, **options):
         for batch in batches:
             base = {"mode": mode, "net": net, "batch": batch, **options}
             jobs = {"cnn": base | {"library": "cnn"}} | {name: base | PEERS[name] for name in args.peers}
+            jobs["peak"] = {"library": "cnn", "mode": "peak"}
             figures[f"{net}, batch {batch}"] = results = compare(jobs, args)
             table(f"{TITLES[mode]}: {net}, batch {batch}, {args.threads} threads", results)
     save(args, figures)
