@@ -454,11 +454,10 @@ class Run:
         import cnn
 
         now = cnn.get_rng_state()
-        resumed = self.epoch_rng is not None
-        if resumed:
-            cnn.set_rng_state(self.epoch_rng)
-        else:
+        resumed = self.batch > 0  # in an epoch without a whole step, the loader's own draws are still to come
+        if self.epoch_rng is None:
             self.epoch_rng = now
+        cnn.set_rng_state(self.epoch_rng)
         for batch, (x, t) in enumerate(self.loader):
             if batch < self.batch:
                 continue

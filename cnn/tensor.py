@@ -72,8 +72,10 @@ class Tensor:
     def __getattr__(self, name):
         # Reached only where the ordinary look-up failed. An array that waits (autograd/deferred.py) is computed now.
         if name == "_a":
-            if "_pending" in self.__dict__:
-                self._a = array = self.__dict__.pop("_pending")()
+            pending = self.__dict__.get("_pending")
+            if pending is not None:
+                self._a = array = pending()  # waits on if this is interrupted
+                self.__dict__.pop("_pending", None)
                 return array
             waiting = self.__dict__.get("_gradient")
             if waiting is not None:

@@ -168,6 +168,30 @@ def test_an_error_in_forward_leaves_nothing_behind():
     assert cnn.autograd.deferred.state.depth == 0
 
 
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, MemoryError])
+def test_what_was_interrupted_waits_on(problem):
+    calls = []
+
+    def f(net, x):
+        net.kept = y = net.conv(x)
+        compute = y._pending
+
+        def pending(relu=False):
+            calls.append(relu)
+            if len(calls) == 1:
+                raise problem
+            return compute(relu)
+
+        y._pending = pending
+        return y.sum()
+
+    net, x = Net(f), images(1, 3, 8, 8)
+    with pytest.raises(problem):
+        net(x)
+    assert len(calls) == 1 and cnn.autograd.deferred.state.depth == 0
+    assert np.array_equal(net.kept.detach().numpy(), net.conv(x).detach().numpy())
+
+
 def test_a_result_that_nobody_looks_at_is_not_computed_nor_kept():
     def f(net, x):
         y = net.conv(x)

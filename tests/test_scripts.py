@@ -354,7 +354,21 @@ class Restless(nn.Module):
         return self.head(x)
 
 
-def train_restless(data, folder, interrupt_at=None, resume=None):
+class CutShort(DataLoader):
+    """Raises KeyboardInterrupt where an epoch begins: random numbers are drawn for its order, and no batch is made."""
+
+    epochs = cut = 0
+
+    def __iter__(self):
+        batches = super().__iter__()
+        self.epochs += 1
+        if self.epochs == self.cut:
+            next(batches)
+            raise KeyboardInterrupt
+        return batches
+
+
+def train_restless(data, folder, interrupt_at=None, resume=None, cut_epoch=0):
     """Three epochs on the small data set; True if they were interrupted."""
     options = {
         **main.opt_dict,
@@ -371,7 +385,8 @@ def train_restless(data, folder, interrupt_at=None, resume=None):
     feeds = [
         DataFeed(data / name, True, {"mean": [0.5] * 3, "std": [0.25] * 3}) for name in ("training.mat", "testing.mat")
     ]
-    loaders = DataLoader(feeds[0], 50, shuffle=True), DataLoader(feeds[1], 70, shuffle=True)
+    loaders = CutShort(feeds[0], 50, shuffle=True), DataLoader(feeds[1], 70, shuffle=True)
+    loaders[0].cut = cut_epoch
     try:
         algo_train.sup_trn(Restless(interrupt_at), *loaders, options)
     except KeyboardInterrupt:
@@ -387,6 +402,17 @@ def test_an_interrupted_run_resumes_to_the_same_bits_wherever_it_was_cut(data, t
         folder = tmp_path / str(cut)
         last = folder / "cifar_cnn" / "last.pt"
         assert train_restless(data, folder, interrupt_at=cut), cut
+        assert not train_restless(data, folder, resume=cnn.load(last))
+        assert_same_checkpoint(whole, last)
+
+
+def test_a_run_cut_between_two_epochs_resumes_to_the_same_bits(data, tmp_path):
+    assert not train_restless(data, tmp_path / "whole")
+    whole = tmp_path / "whole" / "cifar_cnn" / "last.pt"
+    for cut in (1, 2, 3):
+        folder = tmp_path / str(cut)
+        last = folder / "cifar_cnn" / "last.pt"
+        assert train_restless(data, folder, cut_epoch=cut), cut
         assert not train_restless(data, folder, resume=cnn.load(last))
         assert_same_checkpoint(whole, last)
 

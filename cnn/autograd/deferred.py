@@ -35,12 +35,18 @@ def enter():
     state.depth += 1
 
 
-def leave():
-    """It returns."""
-    state.depth -= 1
-    if state.depth == 0:
+def leave(depth):
+    """It returns. `depth` is that from before the call: an interrupt may have come before or after it changed."""
+    state.depth = depth
+    if depth == 0:
         settle()
         state.waiting = ()
+
+
+def forget():
+    """On the way out, when there is no time or memory for what waits: it is computed if somebody looks at it."""
+    if state.depth:
+        state.waiting = []
 
 
 def settle():

@@ -124,7 +124,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     unbatched = input.ndim == 3
     if unbatched:
         input = input.unsqueeze(0)
-    kernel_size = weight.shape[2:] if padding == "same" else None
+    kernel_size = weight.shape[2:] if isinstance(padding, str) else None
     geometry = geometry_of(kernel_size, stride, padding, dilation, groups)
     output = Convolution.apply(input, weight, bias, geometry)
     return output.squeeze(0) if unbatched else output

@@ -60,9 +60,10 @@ class Module(HooksMixin, StateDictMixin):
 
     def __call__(self, *args, **kwargs):
         has_children = bool(self._modules)
-        if has_children:
-            deferred.enter()
+        depth = deferred.state.depth
         try:
+            if has_children:
+                deferred.enter()
             if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
                 return call_with_hooks(self, args, kwargs)
             return self.forward(*args, **kwargs)
@@ -72,9 +73,12 @@ class Module(HooksMixin, StateDictMixin):
         except (AttributeError, TypeError) as error:
             self._explain_wrong_input(args, error)
             raise
+        except (KeyboardInterrupt, MemoryError):
+            deferred.forget()
+            raise
         finally:
             if has_children:
-                deferred.leave()
+                deferred.leave(depth)
 
     def _explain_wrong_input(self, args, error):
         """A layer of ours that was called with a list or None fails at whatever it touches first: say what it got."""
