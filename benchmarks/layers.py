@@ -2,6 +2,7 @@
 
     python benchmarks/layers.py                 all layers
     python benchmarks/layers.py --only 5x5      those whose name holds "5x5"
+    python benchmarks/layers.py --only 3x3 --algorithm direct
 
 The share counts the multiplications of the direct algorithm, so Winograd can exceed 100 %. The peak is probed in turns
 with the layer. Behind the share stand the peers' times over cnn's, of the medians and of the best times.
@@ -49,6 +50,9 @@ def main():
     parser = arguments(__doc__)
     parser.add_argument("--only", default="", help="part of a layer's name")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument(
+        "--algorithm", default="auto", help="cnn.backends.conv.algorithm: auto, direct, winograd, precise"
+    )
     args = parser.parse_args()
     figures = {}
     print(
@@ -59,7 +63,10 @@ def main():
         if args.only not in name:
             continue
         base = {"mode": "layer", "batch": args.batch, **job}
-        jobs = {"cnn": base | {"library": "cnn"}, "peak": {"library": "cnn", "mode": "peak"}}
+        jobs = {
+            "cnn": base | {"library": "cnn", "algorithm": args.algorithm},
+            "peak": {"library": "cnn", "mode": "peak"},
+        }
         jobs |= {peer: base | PEERS[peer] for peer in args.peers}
         results = compare(jobs, args)
         peak = results["peak"]["operations"] / results["peak"]["best"] / 1e6  # GFLOP/s

@@ -34,6 +34,8 @@ def make_step(job):
 
     T.set_num_threads(job["threads"])
     T.manual_seed(0)
+    if "algorithm" in job:
+        T.backends.conv.algorithm = job["algorithm"]
     return STEPS[job["mode"]](T, job)
 
 
