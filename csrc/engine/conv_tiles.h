@@ -3,7 +3,8 @@
  * A tile is a small block of results that stays in registers while the loop runs over everything that is summed. Each
  * step loads a few values and uses each of them several times; the sizes keep both multipliers of a core busy:
  *
- *   channel_tile   rows x vectors    row p gets  x[p][i] * w[v]      one number times vectors of channels
+ *   channel_tile   pixels x vectors  pixel p gets  x[p][i] * w[v]    one number times vectors of channels
+ *   tap_tile       taps x vectors    tap k gets  x[i + k] * dy[v]    the same for the gradient of the weights
  *   plane_tile     channels x 2      channel m gets  w[m] * x[v]     one number times two vectors of pixels
  *   dot_tile       channels x taps   pair (m,t) gets  dy[m] * x[t]   vectors of pixels times vectors of pixels
  *
@@ -25,32 +26,51 @@
 
 /* ---- channels in the vector ------------------------------------------------------------------------------------- */
 
-/* For each row p and each of `runs` runs, over i = run[r], run[r] + x_step, ... (`length` values):
+/* For each pixel p and each of `runs` runs, over i = run[r], run[r] + 1, ... (`length` values):
  *
- *     out[p][0 .. vectors*VLEN)  =  sum of x[p][i] * w[...]  +  bias     bias NULL: added to what out[p] holds
+ *     out[p*out_step + 0 .. vectors*VLEN)  =  bias[...] + sum of x[p][i] * w[...]
  *
- * w advances by w_step per step, through all runs. relu: negative results become 0. */
-enum { CHANNEL_TILE_ROWS = 9 };
+ * w is read from front to back, through all runs. relu: negative results become 0. */
+enum { CHANNEL_TILE_PIXELS = 8 };
 
 typedef struct {
-    const real *x[CHANNEL_TILE_ROWS];
-    real *out[CHANNEL_TILE_ROWS];
+    const real *x[CHANNEL_TILE_PIXELS];
+    real *out;
+    ptrdiff_t out_step;
     const ptrdiff_t *run;
-    ptrdiff_t runs, length, x_step, w_step;
+    ptrdiff_t runs, length;
     const real *w, *bias;
     int relu;
 } channel_tile;
 
-/* The rows of a tile that is 1, 2 or 3 vectors wide: pixels, or in the weights' gradient taps. Nine rows are the taps
- * of a 3x3 filter, but with short sums (3 channels: 27 products) tiles of six finish sooner. */
+/* The pixels of a tile that is 1, 2 or 3 vectors wide. */
 static inline ptrdiff_t channel_tile_pixels(ptrdiff_t vectors) { return vectors == 1 ? 8 : vectors == 2 ? 6 : 4; }
 
-static inline ptrdiff_t channel_tile_taps(ptrdiff_t vectors)
+void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t vectors);
+
+/* For `taps` taps k, which are neighbours in memory, and each of `runs` runs of `length` pixels:
+ *
+ *     sums[k*lanes + 0 .. lanes)  +=  sum of x[i + k] * dy[j ..]        lanes = vectors*VLEN
+ *     total[0 .. lanes)           +=  sum of dy[j ..]                   unless total is NULL
+ *
+ * i = run[r], run[r] + x_step, ..., and j = 0, dy_step, ... through all runs. With each step one cache line is asked
+ * for from `ahead` on, where what comes next lies. */
+typedef struct {
+    const real *x, *dy;
+    real *sums, *total;
+    const ptrdiff_t *run;
+    ptrdiff_t runs, length, x_step, dy_step;
+    const char *ahead;
+} tap_tile;
+
+/* The most taps of a tile. Where registers are few, the total takes the place of one. */
+static inline ptrdiff_t tap_tile_taps(ptrdiff_t vectors, int total)
 {
-    return vectors == 2 && MANY_REGISTERS ? 9 : channel_tile_pixels(vectors);
+    ptrdiff_t most = MANY_REGISTERS ? (vectors == 3 ? 8 : 12) : vectors == 1 ? 12 : vectors == 2 ? 6 : 4;
+    return most - (total && !MANY_REGISTERS);
 }
 
-void FN(channel_tile_run)(const channel_tile *t, ptrdiff_t rows, ptrdiff_t vectors);
+void FN(tap_tile_run)(const tap_tile *t, ptrdiff_t taps, ptrdiff_t vectors);
 
 /* ---- pixels in the vector --------------------------------------------------------------------------------------- */
 

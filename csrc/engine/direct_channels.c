@@ -54,16 +54,17 @@ static layout layout_of(const correlation *c, ptrdiff_t rows)
     return l;
 }
 
-/* The taps as runs of neighbours in memory. */
+/* The taps, with their channels, as runs of neighbours in memory. */
 typedef struct {
     ptrdiff_t count, length;
     ptrdiff_t *begin;
 } runs;
 
-static ptrdiff_t count_runs(const correlation *c, layout l)
+static runs runs_of(const correlation *c, layout l)
 {
     int row_is_run = c->w.taps == 1 || (c->w.spread == 1 && l.pixel == c->IC);
-    return row_is_run ? c->h.taps : c->h.taps * c->w.taps;
+    return row_is_run ? (runs){.count = c->h.taps, .length = c->w.taps * c->IC}
+                      : (runs){.count = c->h.taps * c->w.taps, .length = c->IC};
 }
 
 static void fill_runs(const correlation *c, layout l, runs *r)
@@ -220,11 +221,16 @@ static void locate_pixels(const context *x)
     }
 }
 
-/* What does not fit the output as it is goes through `tile`, from where the real pixels and channels are copied. */
+/* What does not fit the output as it is goes through `tile`, from where the real pixels and channels are copied: some
+ * channels of a vector, or pixels that do not lie one behind the other. */
 static void scatter(const correlation *c, const real *tile, ptrdiff_t lanes, ptrdiff_t pixels, ptrdiff_t channels,
                     real *out, const ptrdiff_t *offset)
 {
     for (ptrdiff_t p = 0; p < pixels; p++) {
+        if (c->out.c == 1 && channels == lanes) {
+            memcpy(out + offset[p], tile + p * lanes, (size_t)lanes * sizeof(real));
+            continue;
+        }
         for (ptrdiff_t k = 0; k < channels; k++) {
             out[offset[p] + k * c->out.c] = tile[p * lanes + k];
         }
@@ -244,30 +250,30 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
     ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, first = block_channel(block);
     ptrdiff_t channels = at_most(lanes, c->OC - first), rows = channel_tile_pixels(vectors);
     int fits = c->out.c == 1 && channels == lanes;
-    _Alignas(VBYTES) real bias[MOST_VECTORS * VLEN] = {0}, tile[CHANNEL_TILE_ROWS * MOST_VECTORS * VLEN];
+    _Alignas(VBYTES) real bias[MOST_VECTORS * VLEN] = {0}, tile[CHANNEL_TILE_PIXELS * MOST_VECTORS * VLEN];
     if (x->bias != NULL) {
         memcpy(bias, x->bias + group * c->OC + first, (size_t)channels * sizeof *bias);
     }
     channel_tile t = {.run = x->runs.begin,
                       .runs = x->runs.count,
                       .length = x->runs.length,
-                      .x_step = 1,
-                      .w_step = lanes,
                       .w = x->packed + (group * x->blocks.vectors * VLEN + first) * x->taps,
                       .bias = bias,
                       .relu = c->relu};
     out += first * c->out.c;
     for (ptrdiff_t p = 0; p < pixels; p += rows) {
-        int direct = fits && p + rows <= pixels;
+        const ptrdiff_t *offset = x->out_offset + p;
+        int direct = fits && p + rows <= pixels && offset[rows - 1] - offset[0] == (rows - 1) * c->out.w;
+        t.out = direct ? out + offset[0] : tile;
+        t.out_step = direct ? c->out.w : lanes;
         for (ptrdiff_t i = 0; i < rows; i++) {
             ptrdiff_t pixel = at_most(p + i, pixels - 1); /* the last tile may do the last pixel several times */
             t.x[i] = in + x->in_offset[pixel];
-            t.out[i] = direct ? out + x->out_offset[pixel] : tile + i * lanes;
-            fetch_for_writing(t.out[i] + page);
-            fetch_for_writing(t.out[i] + page + VLEN);
+            fetch_for_writing(t.out + i * t.out_step + page);
+            fetch_for_writing(t.out + i * t.out_step + page + VLEN);
         }
         prefetch_some(ahead);
-        FN(channel_tile_run)(&t, rows, vectors);
+        FN(channel_tile_run)(&t, vectors);
         if (!direct) {
             scatter(c, tile, lanes, at_most(rows, pixels - p), channels, out, x->out_offset + p);
         }
@@ -329,8 +335,7 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
     x.block_chunks = cut_blocks(&x);
     x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, x.block_chunks);
     x.layout = layout_of(c, x.cut.rows);
-    x.runs.count = count_runs(c, x.layout);
-    x.runs.length = x.runs.count == 0 ? 0 : x.taps / x.runs.count;
+    x.runs = runs_of(c, x.layout);
 
     size_t weights = (size_t)(c->G * x.blocks.vectors * VLEN * x.taps) * sizeof(real);
     ptrdiff_t pixels = x.cut.images * x.cut.rows * c->w.out;
@@ -359,10 +364,11 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
 
 /* ---- backward to the weights ------------------------------------------------------------------------------------- */
 
-/* dw[k][lane] = sum over pixels of x[pixel + k] * dy[pixel][lane]: the same tile, its rows now taps and its steps
- * pixels. The batch is cut into strips: some rows of an image, or several small images. The dy of a strip and of one
- * block of channels stays in the first cache, its x and the sums of several blocks (a "part") in the second. The strips
- * are dealt out to `slots` shares of fixed size, each with sums of its own, which are added up in order at the end. */
+/* dw[k][lane] = sum over pixels of x[pixel + k] * dy[pixel][lane]: in a tile are neighbouring taps of a run, and its
+ * steps are pixels. The batch is cut into strips: some rows of an image, or several small images. The dy of a strip and
+ * of one block of channels stays in the first cache, its x and the sums of several blocks (a "part") in the second. The
+ * strips are dealt out to `slots` shares of fixed size, each with sums of its own, which are added up in order at the
+ * end. */
 typedef struct {
     const correlation *c;
     const real *in, *dout;
@@ -371,22 +377,8 @@ typedef struct {
     vector_blocks blocks;
     ptrdiff_t parts;
     layout layout;
-    ptrdiff_t *offset; /* of the taps */
+    runs runs;
 } weight_context;
-
-/* Where tap (th, tw, ic) of output 0 lies. */
-static void fill_offsets(const weight_context *x)
-{
-    const correlation *c = x->c;
-    ptrdiff_t *offset = x->offset;
-    for (ptrdiff_t th = 0; th < c->h.taps; th++) {
-        for (ptrdiff_t tw = 0; tw < c->w.taps; tw++) {
-            for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
-                *offset++ = th * c->h.spread * x->layout.row + tw * c->w.spread * x->layout.pixel + ic;
-            }
-        }
-    }
-}
 
 static real *slot_sums(const weight_context *x, ptrdiff_t slot, ptrdiff_t group, ptrdiff_t block)
 {
@@ -439,47 +431,35 @@ static const real *strip_dy(const weight_context *x, ptrdiff_t group, ptrdiff_t 
     return room;
 }
 
-/* sum[lane] += sum over pixels of dy[pixel][lane]: four sums that need not wait for each other. */
-static void add_pixels(const real *dy, ptrdiff_t step, ptrdiff_t pixels, ptrdiff_t lanes, real *sum)
+/* Into how many tiles the taps of a run are cut, of equal size give or take a tap. */
+static ptrdiff_t run_tiles(const weight_context *x, ptrdiff_t vectors, int total)
 {
-    for (ptrdiff_t v = 0; v < lanes; v += VLEN) {
-        vec a = v_load(sum + v), b = v_zero(), c = v_zero(), d = v_zero();
-        const real *p = dy + v, *end = p + pixels / 4 * 4 * step;
-        for (; p < end; p += 4 * step) {
-            a += v_load(p);
-            b += v_load(p + step);
-            c += v_load(p + 2 * step);
-            d += v_load(p + 3 * step);
-        }
-        for (ptrdiff_t i = 0; i < pixels % 4; i++) {
-            a += v_load(p + i * step);
-        }
-        v_store(sum + v, (a + b) + (c + d));
-    }
+    return ceil_div(x->runs.length, tap_tile_taps(vectors, total));
 }
 
-/* What one strip adds to the sums of one block. */
+/* What one strip adds to the sums of one block. `ahead`: what is read after it, in parts for each tile. */
 static void weight_strip(const weight_context *x, ptrdiff_t slot, ptrdiff_t group, ptrdiff_t block, strip s,
                          const real *in, const ptrdiff_t *run, real *dy_room, prefetch ahead[2])
 {
     const correlation *c = x->c;
-    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN, tile = channel_tile_taps(vectors);
+    ptrdiff_t vectors = block_vectors(x->blocks, block), lanes = vectors * VLEN;
     real *sums = slot_sums(x, slot, group, block);
-    real unused[MOST_VECTORS * VLEN] = {0}; /* takes the rows of the last tile that are no taps */
-    channel_tile t = {.run = run, .runs = s.images * s.rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
-    t.w = strip_dy(x, group, block, s, dy_room, &t.w_step);
-    for (ptrdiff_t k = 0; k < x->taps; k += tile) {
-        for (ptrdiff_t i = 0; i < tile; i++) {
-            ptrdiff_t tap = at_most(k + i, x->taps - 1);
-            t.x[i] = in + x->offset[tap];
-            t.out[i] = k + i < x->taps ? sums + tap * lanes : unused;
+    tap_tile t = {.run = run, .runs = s.images * s.rows, .length = c->w.out, .x_step = c->w.step * x->layout.pixel};
+    t.dy = strip_dy(x, group, block, s, dy_room, &t.dy_step);
+    t.total = x->db != NULL ? slot_bias(x, slot, group, block) : NULL;
+    for (ptrdiff_t r = 0; r < x->runs.count; r++) {
+        ptrdiff_t tiles = run_tiles(x, vectors, t.total != NULL);
+        for (ptrdiff_t i = 0; i < tiles; i++) {
+            ptrdiff_t begin, end;
+            chunk_bounds(x->runs.length, tiles, i, &begin, &end);
+            t.x = in + x->runs.begin[r] + begin;
+            t.sums = sums + (r * x->runs.length + begin) * lanes;
+            prefetch *next = &ahead[ahead[0].at == ahead[0].end];
+            t.ahead = next->at < next->end ? next->at : (const char *)t.dy;
+            next->at += at_most(next->step, next->end - next->at);
+            FN(tap_tile_run)(&t, end - begin, vectors);
+            t.total = NULL; /* once is enough */
         }
-        prefetch_some(&ahead[0]);
-        prefetch_some(&ahead[1]);
-        FN(channel_tile_run)(&t, tile, vectors);
-    }
-    if (x->db != NULL) {
-        add_pixels(t.w, t.w_step, t.runs * c->w.out, lanes, slot_bias(x, slot, group, block));
     }
 }
 
@@ -510,7 +490,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
         memset(slot_sums(x, slot, group, block), 0, (size_t)(x->taps * lanes) * sizeof(real));
         memset(slot_bias(x, slot, group, block), 0, (size_t)lanes * sizeof(real));
     }
-    ptrdiff_t tiles = (end_block - first_block) * ceil_div(x->taps, channel_tile_taps(2));
+    ptrdiff_t tiles = (end_block - first_block) * x->runs.count * run_tiles(x, 2, x->db != NULL);
     for (ptrdiff_t number = begin; number < end; number++) {
         strip s = strip_at(x, number);
         const real *in = strip_input(c, x->layout, x->in, group, s.image, s.images, s.row, s.rows, x_room);
@@ -519,6 +499,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
             strip next = strip_at(x, number + 1);
             ahead[0] = strip_ahead(x->in, c->in, c->G * c->IC, input_rows(c, next), tiles);
             ahead[1] = strip_ahead(x->dout, c->out, c->G * c->OC, next, tiles);
+            ahead[0].step = ahead[1].step += ahead[0].step; /* first one, then the other */
         }
         for (ptrdiff_t block = first_block; block < end_block; block++) {
             weight_strip(x, slot, group, block, s, in, run, dy_room, ahead);
@@ -591,6 +572,7 @@ void FN(correlate_channels_weight)(const correlation *c, const real *in, const r
     x.images = of_image > 1 ? 1 : at_most(at_least(STRIP_PIXELS / (c->h.out * c->w.out), 1), c->N);
     x.strips = of_image * ceil_div(c->N, x.images);
     x.layout = layout_of(c, x.rows);
+    x.runs = runs_of(c, x.layout);
 
     double block_bytes = 2.0 * VBYTES * (double)x.taps, work = correlation_work(c) / (double)c->G;
     x.parts =
@@ -603,13 +585,13 @@ void FN(correlate_channels_weight)(const correlation *c, const real *in, const r
     double more = work / SHORT_WORK < CHUNKS ? work / SHORT_WORK : CHUNKS; /* parts, if there are few slots */
     x.parts = at_most(at_least(x.parts, (ptrdiff_t)more / (c->G * x.slots)), x.blocks.count);
     size_t lanes = (size_t)(x.slots * c->G * x.blocks.vectors * VLEN);
-    x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real) + (size_t)x.taps * sizeof(ptrdiff_t));
+    x.sums = memory_get(lanes * (size_t)(x.taps + 1) * sizeof(real) + (size_t)x.runs.count * sizeof(ptrdiff_t));
     if (x.sums == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
-    x.offset = (ptrdiff_t *)(x.sums + lanes * (size_t)(x.taps + 1));
-    fill_offsets(&x);
+    x.runs.begin = (ptrdiff_t *)(x.sums + lanes * (size_t)(x.taps + 1));
+    fill_runs(c, x.layout, &x.runs);
     parallel_for(x.slots * c->G * x.parts, weight_chunk, &x);
     parallel_for(c->G * x.blocks.count, add_slots, &x);
     memory_put(x.sums);

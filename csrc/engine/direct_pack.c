@@ -52,7 +52,11 @@ static void inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t *
 void FN(pack_turned)(const real *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t cols, real *to, ptrdiff_t to_step)
 {
     ptrdiff_t last = rows - 1, j = 0;
-    for (; rows == 3 && to_step == 3 && j + 4 <= cols; j += 4) { /* a picture's red, green and blue */
+    int is_picture = rows == 3 && to_step == 3; /* red, green and blue */
+    for (; WIDE_QUADS && is_picture && j + 16 <= cols; j += 16) {
+        interleave_3x16(from + j, from + from_step + j, from + 2 * from_step + j, to + 3 * j);
+    }
+    for (; is_picture && j + 4 <= cols; j += 4) {
         interleave_3x4(from + j, from + from_step + j, from + 2 * from_step + j, to + 3 * j);
     }
     for (; j + 4 <= cols; j += 4) {

@@ -35,8 +35,6 @@
 #define EACH_TILE_SIZE(DO) DO(1) DO(2) DO(3) DO(4)
 #endif
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 /* What happens to a finished tile on its way to memory: C = tile [+ bias] [+ C]. */
 typedef struct {
     const real *bias; /* one value per column of the tile, or NULL */

@@ -37,7 +37,18 @@ static inline void transpose_4x4(const real *from, ptrdiff_t row, real *to, ptrd
     transpose_rows(from, from + row, from + 2 * row, from + 3 * row, to, width);
 }
 
-/* The same for 16 rows at once, where vectors have 16 lanes (WIDE_QUADS): a store for each column in place of four. */
+/* to[3*k + i] = ri[k]: four pixels of three channels, without the fourth row of zeros. */
+static inline void interleave_3x4(const real *r0, const real *r1, const real *r2, real *to)
+{
+    quad a = QUAD_AT(r0), b = QUAD_AT(r1), c = QUAD_AT(r2);
+    quad low = QUAD(a, b, 0, 4, 1, 5), high = QUAD(a, b, 2, 6, 3, 7), middle = QUAD(low, c, 3, 5, 3, 5);
+    QUAD_AT(to) = QUAD(low, c, 0, 1, 4, 2);
+    QUAD_AT(to + 4) = QUAD(middle, high, 0, 1, 4, 5);
+    QUAD_AT(to + 8) = QUAD(high, c, 6, 2, 3, 7);
+}
+
+/* The two of them for 16 rows or 16 pixels at once, where vectors have 16 lanes (WIDE_QUADS): a quarter of the stores.
+ */
 #if defined(__AVX512F__) && (defined(__clang__) || __GNUC__ >= 12)
 #define WIDE_QUADS (sizeof(real) == 4)
 
@@ -72,6 +83,19 @@ static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptr
     *(quads_unaligned *)(to + 2 * width) = QUADS(high_ab, high_cd, 0, 1, 4, 5);
     *(quads_unaligned *)(to + 3 * width) = QUADS(high_ab, high_cd, 2, 3, 6, 7);
 }
+
+static inline void interleave_3x16(const real *r0, const real *r1, const real *r2, real *to)
+{
+    quads a = *(const quads_unaligned *)r0, b = *(const quads_unaligned *)r1, c = *(const quads_unaligned *)r2;
+    quads low = __builtin_shufflevector(a, b, 0, 16, -1, 1, 17, -1, 2, 18, -1, 3, 19, -1, 4, 20, -1, 5);
+    quads middle = __builtin_shufflevector(b, c, 5, 21, -1, 6, 22, -1, 7, 23, -1, 8, 24, -1, 9, 25, -1, 10);
+    quads high = __builtin_shufflevector(c, a, 10, 27, -1, 11, 28, -1, 12, 29, -1, 13, 30, -1, 14, 31, -1, 15);
+    *(quads_unaligned *)to = __builtin_shufflevector(low, c, 0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15);
+    *(quads_unaligned *)(to + 16) =
+        __builtin_shufflevector(middle, a, 0, 1, 22, 3, 4, 23, 6, 7, 24, 9, 10, 25, 12, 13, 26, 15);
+    *(quads_unaligned *)(to + 32) =
+        __builtin_shufflevector(high, b, 0, 1, 27, 3, 4, 28, 6, 7, 29, 9, 10, 30, 12, 13, 31, 15);
+}
 #else
 #define WIDE_QUADS 0
 static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
@@ -80,19 +104,16 @@ static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptr
         transpose_4x4(from + i * row, row, to + i, width);
     }
 }
+
+static inline void interleave_3x16(const real *r0, const real *r1, const real *r2, real *to)
+{
+    for (int k = 0; k < 16; k += 4) {
+        interleave_3x4(r0 + k, r1 + k, r2 + k, to + 3 * k);
+    }
+}
 #endif
 
 /* Whether to take 16 rows: those a multiple of 4 KiB apart would evict each other from the first cache. */
 static inline int is_wide(ptrdiff_t row) { return WIDE_QUADS && row * (ptrdiff_t)sizeof(real) % 4096 != 0; }
-
-/* to[3*k + i] = ri[k]: four pixels of three channels, without the fourth row of zeros. */
-static inline void interleave_3x4(const real *r0, const real *r1, const real *r2, real *to)
-{
-    quad a = QUAD_AT(r0), b = QUAD_AT(r1), c = QUAD_AT(r2);
-    quad low = QUAD(a, b, 0, 4, 1, 5), high = QUAD(a, b, 2, 6, 3, 7), middle = QUAD(low, c, 3, 5, 3, 5);
-    QUAD_AT(to) = QUAD(low, c, 0, 1, 4, 2);
-    QUAD_AT(to + 4) = QUAD(middle, high, 0, 1, 4, 5);
-    QUAD_AT(to + 8) = QUAD(high, c, 6, 2, 3, 7);
-}
 
 #endif

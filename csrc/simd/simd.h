@@ -41,6 +41,9 @@ typedef real vec_unaligned __attribute__((vector_size(VBYTES), aligned(sizeof(re
 #define V_PIN(v) (void)(v)
 #endif
 
+/* For a function whose arguments decide what is left of it. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 static inline vec v_load(const real *p)
 {
     vec v = *(const vec_unaligned *)p;
