@@ -32,6 +32,21 @@ def fresh_seed():
         cnn.manual_seed(0)
 
 
+@pytest.fixture
+def little_memory():
+    """At most 2 GiB more than now: then what fails on a small machine fails here."""
+    if not harness.CAN_LIMIT_MEMORY:
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (2 << 30), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 def pytest_terminal_summary(terminalreporter):
     counts = harness.COUNTS
     if not counts:

@@ -10,6 +10,7 @@ Functions take and return Tensors; inputs are NumPy arrays. What was checked is 
 counts and the worst error at the end of the run.
 """
 
+import sys
 from collections import Counter
 
 import numpy as np
@@ -25,6 +26,10 @@ except ImportError:
     torch = None
 
 needs_torch = pytest.mark.skipif(torch is None, reason="PyTorch is not installed: NOTHING is compared with it here")
+
+SANITIZED = sys.platform.startswith("linux") and "libasan" in open("/proc/self/maps").read()
+# The address sanitizer reserves terabytes itself; there max_allocation_size_mb bounds a request.
+CAN_LIMIT_MEMORY = sys.platform.startswith("linux") and not SANITIZED
 
 # Relative to the largest value involved. float32 sums of K terms are allowed sqrt(K) times as much.
 TOLERANCE = {"torch": {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}, "gradient": 1e-6}

@@ -3,13 +3,16 @@
 import itertools
 
 import numpy as np
+import pytest
 from harness import (
     channels_last,
     check_against_torch,
+    check_exact,
     check_gradients,
     check_memory_variants,
     check_threads,
     rng,
+    torch,
 )
 
 import cnn
@@ -41,6 +44,22 @@ def logit_pair(seed, shape=None):
     return x * 12 - 6, t
 
 
+def exact_integers(f, formula, times=1):
+    """Losses, their sum, and the gradients at integers, where nothing is rounded. `formula` gives the loss and its
+    slope for the differences x - t, the loss `times` as large as f has it."""
+    for shape in [(), (7,), (3, 5), (0, 3), (33, 1001)]:
+        x, t, dy = (np.asarray(rng(i).integers(-9, 10, shape)) for i in range(3))
+
+        def run(x, t, dy):
+            a, b = cnn.from_numpy(x).requires_grad_(True), cnn.from_numpy(t).requires_grad_(True)
+            loss = f(a, b, reduction="none")
+            loss.backward(cnn.from_numpy(dy))
+            return [loss * times, a.grad, b.grad, f(a, b, reduction="sum") * times]
+
+        loss, slope = (np.asarray(a) for a in formula(x - t))
+        check_exact(run, [loss, slope * dy, -slope * dy, np.asarray(loss.sum())], x, t, dy)
+
+
 def both_gradients(f, make_pair, seeds):
     """Gradients of input and target, for every reduction, also where the memory lies channels last."""
     for seed, reduction in itertools.product(seeds, REDUCTIONS):
@@ -62,6 +81,56 @@ def beside_torch(f, g, make_pair, seeds):
             np.asarray(t),
             terms=x.size,
         )
+
+
+def weight_beside_torch(f, g):
+    """A weight for each element, for every reduction."""
+    x, t, w = (rng(i).uniform(0.1, 1, (3, 4)) for i in range(3))
+    for reduction in REDUCTIONS:
+        check_against_torch(
+            lambda x, t, w, r=reduction: f(x, t, reduction=r, weight=w),
+            lambda x, t, w, r=reduction: g(x, t, reduction=r, weight=w),
+            x,
+            t,
+            w,
+        )
+    with pytest.raises(ValueError, match="Weights and input must have the same size"):
+        f(cnn.zeros(3), cnn.zeros(3), weight=cnn.ones(1))
+
+
+def broadcasting(f):
+    """A target of another shape is broadcast with a warning, as torch does, or refused."""
+    with pytest.warns(UserWarning, match=r"target size \(torch.Size\(\[3\]\)\) that is different to the input size"):
+        f(cnn.zeros(3, 1), cnn.zeros(3))
+    with pytest.raises((RuntimeError, ValueError)), pytest.warns(UserWarning):
+        f(cnn.zeros(3, 4), cnn.zeros(3, 3))
+    if torch is None:
+        return
+    for shapes in [((3, 1), (3,)), ((4, 5), (1, 5)), ((2, 3, 4), (4,))]:
+        x, t = (rng(i).standard_normal(shape) for i, shape in enumerate(shapes))
+        with pytest.warns(UserWarning, match="Using a target size"):
+            check_against_torch(f, getattr(torch.nn.functional, f.__name__), x, t, terms=24)
+
+
+def types_and_options(f):
+    """Mixed types are promoted, and what is neither a type nor an option is refused by name."""
+    x, t = cnn.ones(3), cnn.zeros(3)
+    assert f(x, t.double()).dtype is f(x.double(), t).dtype is cnn.float64
+    assert f(x, t.long()).dtype is f(x.long(), t).dtype is cnn.float32
+    with pytest.raises(TypeError, match=f"{f.__name__}: input must be float32 or float64, got int64"):
+        f(x.long(), t.long())
+    with pytest.raises(TypeError, match=r"'target' \(position 2\) must be Tensor, not int"):
+        f(x, 1)
+    with pytest.raises(ValueError, match="average is not a valid value for reduction"):
+        f(x, t, reduction="average")
+
+
+def legacy_arguments(layer, f):
+    """size_average and reduce, which torch has replaced by reduction."""
+    with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
+        assert layer(size_average=False).reduction == "sum"
+    with pytest.warns(UserWarning, match="please use reduction='none' instead"):
+        assert f(cnn.full((2,), 0.5), cnn.full((2,), 0.5), reduce=False).shape == (2,)
 
 
 def any_memory(f, make_pair):

@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 from harness import check_against_torch, needs_torch, rng, torch
-from pair_losses import any_memory, any_threads, beside_torch, both_gradients, losses_and_slopes, unit_pair
+from pair_losses import (
+    any_memory,
+    any_threads,
+    beside_torch,
+    both_gradients,
+    legacy_arguments,
+    losses_and_slopes,
+    unit_pair,
+)
 
 import cnn
 from cnn.nn.binary_cross_entropy import BCELoss, binary_cross_entropy
@@ -39,10 +47,7 @@ def test_threads(every_isa):
 
 
 def test_legacy_arguments():
-    with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
-        assert BCELoss(size_average=False).reduction == "sum"
-    with pytest.warns(UserWarning, match="please use reduction='none' instead"):
-        assert binary_cross_entropy(cnn.full((2,), 0.5), cnn.full((2,), 0.5), reduce=False).shape == (2,)
+    legacy_arguments(BCELoss, binary_cross_entropy)
 
 
 def test_certain_answers(every_isa):

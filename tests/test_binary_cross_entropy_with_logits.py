@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 from harness import check_against_torch, needs_torch, rng, torch
-from pair_losses import any_memory, any_threads, beside_torch, both_gradients, logit_pair, losses_and_slopes
+from pair_losses import (
+    any_memory,
+    any_threads,
+    beside_torch,
+    both_gradients,
+    legacy_arguments,
+    logit_pair,
+    losses_and_slopes,
+)
 
 import cnn
 from cnn.nn.binary_cross_entropy_with_logits import BCEWithLogitsLoss, binary_cross_entropy_with_logits
@@ -42,10 +50,7 @@ def test_threads(every_isa):
 
 
 def test_legacy_arguments():
-    with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
-        assert BCEWithLogitsLoss(size_average=False).reduction == "sum"
-    with pytest.warns(UserWarning, match="please use reduction='none' instead"):
-        assert binary_cross_entropy_with_logits(cnn.full((2,), 0.5), cnn.full((2,), 0.5), reduce=False).shape == (2,)
+    legacy_arguments(BCEWithLogitsLoss, binary_cross_entropy_with_logits)
 
 
 def test_nan_infinity_and_huge_logits(every_isa):

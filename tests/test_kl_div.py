@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 from harness import check_against_torch, needs_torch, torch
-from pair_losses import any_memory, any_threads, beside_torch, both_gradients, losses_and_slopes, unit_pair
+from pair_losses import (
+    any_memory,
+    any_threads,
+    beside_torch,
+    both_gradients,
+    legacy_arguments,
+    losses_and_slopes,
+    unit_pair,
+)
 
 import cnn
 from cnn.nn.kl_div import KLDivLoss, kl_div
@@ -41,10 +49,7 @@ def test_threads(every_isa):
 
 
 def test_legacy_arguments():
-    with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
-        assert KLDivLoss(size_average=False).reduction == "sum"
-    with pytest.warns(UserWarning, match="please use reduction='none' instead"):
-        assert kl_div(cnn.full((2,), 0.5), cnn.full((2,), 0.5), reduce=False).shape == (2,)
+    legacy_arguments(KLDivLoss, kl_div)
 
 
 @needs_torch

@@ -3,9 +3,20 @@
 import math
 
 import numpy as np
-import pytest
-from harness import check_against_torch, check_exact, needs_torch, rng, torch
-from pair_losses import any_memory, any_threads, beside_torch, both_gradients, losses_and_slopes, pair
+from harness import needs_torch, torch
+from pair_losses import (
+    any_memory,
+    any_threads,
+    beside_torch,
+    both_gradients,
+    broadcasting,
+    exact_integers,
+    legacy_arguments,
+    losses_and_slopes,
+    pair,
+    types_and_options,
+    weight_beside_torch,
+)
 
 import cnn
 from cnn.nn.mse_loss import MSELoss, mse_loss
@@ -13,19 +24,8 @@ from cnn.nn.mse_loss import MSELoss, mse_loss
 nan, inf = math.nan, math.inf
 
 
-@pytest.mark.parametrize("shape", [(), (7,), (3, 5), (0, 3), (33, 1001)])
-def test_exact(every_isa, shape):
-    """Integers: nothing is rounded. Losses, their sum, and the gradients."""
-    x, t, dy = (np.asarray(rng(i).integers(-9, 10, shape)) for i in range(3))
-
-    def run(x, t, dy):
-        a, b = cnn.from_numpy(x).requires_grad_(True), cnn.from_numpy(t).requires_grad_(True)
-        loss = mse_loss(a, b, reduction="none")
-        loss.backward(cnn.from_numpy(dy))
-        return [loss, a.grad, b.grad, mse_loss(a, b, reduction="sum")]
-
-    loss, slope = np.asarray((x - t) ** 2), 2 * (x - t)
-    check_exact(run, [loss, slope * dy, -slope * dy, np.asarray(loss.sum())], x, t, dy)
+def test_exact(every_isa):
+    exact_integers(mse_loss, lambda d: (d**2, 2 * d))
 
 
 def test_gradients(every_isa):
@@ -45,38 +45,16 @@ def test_threads(every_isa):
     any_threads(mse_loss, pair)
 
 
-@needs_torch
-@pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((4, 5), (1, 5)), ((2, 3, 4), (4,))])
-def test_broadcasting_as_torch_does(shapes):
-    x, t = (rng(i).standard_normal(shape) for i, shape in enumerate(shapes))
-    check_against_torch(mse_loss, torch.nn.functional.mse_loss, x, t, terms=24)
+def test_broadcasting():
+    broadcasting(mse_loss)
 
 
-def test_broadcasting_warns():
-    with pytest.warns(UserWarning, match=r"target size \(torch.Size\(\[3\]\)\) that is different to the input size"):
-        mse_loss(cnn.zeros(3, 1), cnn.zeros(3))
-    with pytest.raises((RuntimeError, ValueError)), pytest.warns(UserWarning):
-        mse_loss(cnn.zeros(3, 4), cnn.zeros(3, 3))
-
-
-def test_types():
-    x, t = cnn.ones(3), cnn.zeros(3)
-    assert mse_loss(x, t.double()).dtype is mse_loss(x.double(), t).dtype is cnn.float64
-    assert mse_loss(x, t.long()).dtype is mse_loss(x.long(), t).dtype is cnn.float32
-    with pytest.raises(TypeError, match="mse_loss: input must be float32 or float64, got int64"):
-        mse_loss(x.long(), t.long())
-    with pytest.raises(TypeError, match=r"'target' \(position 2\) must be Tensor, not int"):
-        mse_loss(x, 1)
-    with pytest.raises(ValueError, match="average is not a valid value for reduction"):
-        mse_loss(x, t, reduction="average")
+def test_types_and_options():
+    types_and_options(mse_loss)
 
 
 def test_legacy_arguments():
-    with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
-        assert MSELoss(size_average=False).reduction == "sum"
-    with pytest.warns(UserWarning, match="please use reduction='none' instead"):
-        assert mse_loss(cnn.full((2,), 0.5), cnn.full((2,), 0.5), reduce=False).shape == (2,)
+    legacy_arguments(MSELoss, mse_loss)
 
 
 def test_nan_and_infinity(every_isa):
@@ -87,18 +65,8 @@ def test_nan_and_infinity(every_isa):
 
 
 @needs_torch
-@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-def test_weight(reduction):
-    x, t, w = (rng(i).uniform(0.1, 1, (3, 4)) for i in range(3))
-    check_against_torch(
-        lambda x, t, w: mse_loss(x, t, reduction=reduction, weight=w),
-        lambda x, t, w: torch.nn.functional.mse_loss(x, t, reduction=reduction, weight=w),
-        x,
-        t,
-        w,
-    )
-    with pytest.raises(ValueError, match="Weights and input must have the same size"):
-        mse_loss(cnn.zeros(3), cnn.zeros(3), weight=cnn.ones(1))
+def test_weight():
+    weight_beside_torch(mse_loss, torch.nn.functional.mse_loss)
 
 
 def test_layer():

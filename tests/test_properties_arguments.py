@@ -3,9 +3,6 @@ the wrong length. An exception that says so, or a result; never a crash, and nev
 part only `make sanitize` can see, which runs these tests under the address and undefined-behaviour sanitizers.
 """
 
-import resource
-import sys
-
 import numpy as np
 import pytest
 from entry_points import ENTRY_POINTS, Numbers, at, contents, put, slots
@@ -17,17 +14,7 @@ HUGE = [-(2**200), -(2**63), -(2**62), -(2**31), -1, 0, 1, 2, 2**16, 2**31 - 1, 
 ODD = [*HUGE, True, 1.5, -0.0, float("nan"), float("inf"), None, "3", (1,), np.int64(-5), np.float32(2)]
 
 
-@pytest.fixture(autouse=True)
-def little_memory():
-    """At most 4 GiB more than now, so that a request for 200 GiB fails here as it does on a small machine."""
-    if not sys.platform.startswith("linux") or "libasan" in open("/proc/self/maps").read():
-        yield  # the address sanitizer reserves terabytes; there max_allocation_size_mb bounds a request
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(open("/proc/self/statm").read().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (4 << 30), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+pytestmark = pytest.mark.usefixtures("little_memory")
 
 
 def attempt(point, arguments):

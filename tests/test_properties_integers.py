@@ -6,8 +6,6 @@ must refuse, in a message that names the argument; where it has one, the result 
 
 import operator
 import os
-import resource
-import sys
 import warnings
 
 import child_processes
@@ -15,6 +13,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from harness import CAN_LIMIT_MEMORY
 
 import cnn
 from cnn.nn import functional as F
@@ -23,21 +22,7 @@ TIMES = float(os.environ.get("CNN_TEST_CASES", 1))  # `make test-long` asks for 
 REFUSALS = (TypeError, ValueError, IndexError, OverflowError, RuntimeError)  # cnn.errors are among them
 
 
-# The address sanitizer reserves terabytes itself; there max_allocation_size_mb bounds a request.
-CAN_LIMIT_MEMORY = sys.platform.startswith("linux") and "libasan" not in open("/proc/self/maps").read()
-
-
-@pytest.fixture(autouse=True)
-def little_memory():
-    """At most 2 GiB more than now: then what fails on a small machine fails here."""
-    if not CAN_LIMIT_MEMORY:
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(open("/proc/self/statm").read().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (2 << 30), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+pytestmark = pytest.mark.usefixtures("little_memory")
 
 
 # ---- the formulas ----

@@ -4,8 +4,19 @@ import math
 
 import numpy as np
 import pytest
-from harness import check_against_torch, check_exact, needs_torch, rng, torch
-from pair_losses import any_memory, any_threads, beside_torch, both_gradients, losses_and_slopes, pair
+from harness import check_against_torch, needs_torch, torch
+from pair_losses import (
+    any_memory,
+    any_threads,
+    beside_torch,
+    both_gradients,
+    broadcasting,
+    exact_integers,
+    legacy_arguments,
+    losses_and_slopes,
+    pair,
+    types_and_options,
+)
 
 import cnn
 from cnn.nn.smooth_l1_loss import SmoothL1Loss, smooth_l1_loss
@@ -13,19 +24,9 @@ from cnn.nn.smooth_l1_loss import SmoothL1Loss, smooth_l1_loss
 nan, inf = math.nan, math.inf
 
 
-@pytest.mark.parametrize("shape", [(), (7,), (3, 5), (0, 3), (33, 1001)])
-def test_exact(every_isa, shape):
-    """Integers: nothing is rounded. Losses are multiples of 1/2, and so doubled; their sum, and the gradients."""
-    x, t, dy = (np.asarray(rng(i).integers(-9, 10, shape)) for i in range(3))
-
-    def run(x, t, dy):
-        a, b = cnn.from_numpy(x).requires_grad_(True), cnn.from_numpy(t).requires_grad_(True)
-        loss = smooth_l1_loss(a, b, reduction="none")
-        loss.backward(cnn.from_numpy(dy))
-        return [loss * 2, a.grad, b.grad, smooth_l1_loss(a, b, reduction="sum") * 2]
-
-    loss, slope = np.asarray(np.where(np.abs(x - t) < 1, 0, 2 * np.abs(x - t) - 1)), np.sign(x - t)
-    check_exact(run, [loss, slope * dy, -slope * dy, np.asarray(loss.sum())], x, t, dy)
+def test_exact(every_isa):
+    """Losses are multiples of 1/2."""
+    exact_integers(smooth_l1_loss, lambda d: (np.where(np.abs(d) < 1, 0, 2 * np.abs(d) - 1), np.sign(d)), times=2)
 
 
 def test_gradients(every_isa):
@@ -45,38 +46,16 @@ def test_threads(every_isa):
     any_threads(smooth_l1_loss, pair)
 
 
-@needs_torch
-@pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((4, 5), (1, 5)), ((2, 3, 4), (4,))])
-def test_broadcasting_as_torch_does(shapes):
-    x, t = (rng(i).standard_normal(shape) for i, shape in enumerate(shapes))
-    check_against_torch(smooth_l1_loss, torch.nn.functional.smooth_l1_loss, x, t, terms=24)
+def test_broadcasting():
+    broadcasting(smooth_l1_loss)
 
 
-def test_broadcasting_warns():
-    with pytest.warns(UserWarning, match=r"target size \(torch.Size\(\[3\]\)\) that is different to the input size"):
-        smooth_l1_loss(cnn.zeros(3, 1), cnn.zeros(3))
-    with pytest.raises((RuntimeError, ValueError)), pytest.warns(UserWarning):
-        smooth_l1_loss(cnn.zeros(3, 4), cnn.zeros(3, 3))
-
-
-def test_types():
-    x, t = cnn.ones(3), cnn.zeros(3)
-    assert smooth_l1_loss(x, t.double()).dtype is smooth_l1_loss(x.double(), t).dtype is cnn.float64
-    assert smooth_l1_loss(x, t.long()).dtype is smooth_l1_loss(x.long(), t).dtype is cnn.float32
-    with pytest.raises(TypeError, match="smooth_l1_loss: input must be float32 or float64, got int64"):
-        smooth_l1_loss(x.long(), t.long())
-    with pytest.raises(TypeError, match=r"'target' \(position 2\) must be Tensor, not int"):
-        smooth_l1_loss(x, 1)
-    with pytest.raises(ValueError, match="average is not a valid value for reduction"):
-        smooth_l1_loss(x, t, reduction="average")
+def test_types_and_options():
+    types_and_options(smooth_l1_loss)
 
 
 def test_legacy_arguments():
-    with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
-        assert SmoothL1Loss(size_average=False).reduction == "sum"
-    with pytest.warns(UserWarning, match="please use reduction='none' instead"):
-        assert smooth_l1_loss(cnn.full((2,), 0.5), cnn.full((2,), 0.5), reduce=False).shape == (2,)
+    legacy_arguments(SmoothL1Loss, smooth_l1_loss)
 
 
 @needs_torch

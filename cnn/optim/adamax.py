@@ -8,7 +8,6 @@ from .optimizer import (
     count_step,
     gradient_of,
     new_scalar,
-    run_closure,
     set_missing,
     zeros_like,
 )
@@ -58,13 +57,6 @@ class Adamax(Optimizer):
     def __setstate__(self, state):
         super().__setstate__(state)
         set_missing(self, {"foreach": None, "maximize": False, "differentiable": False, "capturable": False})
-
-    def step(self, closure=None):
-        """Change the parameters by their gradients; returns the loss if there is a `closure`."""
-        loss = run_closure(closure)
-        for group in self.param_groups:
-            self._step_group(group)
-        return loss
 
     def _step_group(self, group):
         rows = []

@@ -9,7 +9,6 @@ from .optimizer import (
     count_step,
     gradient_of,
     new_scalar,
-    run_closure,
     set_missing,
     zeros_like,
 )
@@ -67,13 +66,6 @@ class NAdam(Optimizer):
         super().__setstate__(state)
         newer = {"maximize": False, "foreach": None, "capturable": False, "differentiable": False}
         set_missing(self, newer | {"decoupled_weight_decay": False})
-
-    def step(self, closure=None):
-        """Change the parameters by their gradients; returns the loss if there is a `closure`."""
-        loss = run_closure(closure)
-        for group in self.param_groups:
-            self._step_group(group)
-        return loss
 
     def _step_group(self, group):
         rows = []

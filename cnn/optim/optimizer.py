@@ -136,9 +136,20 @@ class Optimizer:
                     gradient._bump()
 
     def step(self, closure=None):
-        """Change the parameters by their gradients. `closure`, if given, computes the loss and its gradients anew and
-        returns the loss, which step() then returns."""
-        raise NotImplementedError
+        """Change the parameters by their gradients. `closure`, if given, computes the loss and its gradients anew (also
+        inside no_grad) and returns the loss, which step() then returns."""
+        if closure is None:
+            loss = None
+        else:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step_group(group)
+        return loss
+
+    def _step_group(self, group):
+        """The update of one parameter group. Optimizers from outside write step() instead."""
+        raise NotImplementedError(f"{type(self).__name__} must write step()")
 
     # ---- saving and loading ----------------------------------------------------------------------------------------
 
@@ -317,14 +328,6 @@ def _fitted(param, value, key=None):
 
 
 # ---- for the optimizers of this folder -----------------------------------------------------------------------------
-
-
-def run_closure(closure):
-    """The loss of step(closure): gradients are computed even inside no_grad."""
-    if closure is None:
-        return None
-    with enable_grad():
-        return closure()
 
 
 def check_at_least_zero(options):

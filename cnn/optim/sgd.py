@@ -8,7 +8,6 @@ from .optimizer import (
     columns_by_type,
     empty_like,
     gradient_of,
-    run_closure,
     set_missing,
 )
 
@@ -60,13 +59,6 @@ class SGD(Optimizer):
         super().__setstate__(state)
         newer = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
         set_missing(self, newer)
-
-    def step(self, closure=None):
-        """Change the parameters by their gradients; returns the loss if there is a `closure`."""
-        loss = run_closure(closure)
-        for group in self.param_groups:
-            self._step_group(group)
-        return loss
 
     def _step_group(self, group):
         with_momentum = group["momentum"] != 0

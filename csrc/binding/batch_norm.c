@@ -54,9 +54,32 @@ static PyArrayObject *input_arg(PyObject *object)
     return x;
 }
 
-static int check_running(PyArrayObject *mean, PyArrayObject *variance, int training)
+/* What a batch norm has for each channel; NULL where the argument was None. */
+typedef struct {
+    PyArrayObject *weight, *bias, *running_mean, *running_var;
+} parameters;
+
+static void release(parameters *p)
 {
-    if ((mean == NULL) == (variance == NULL) && (training || mean != NULL)) {
+    Py_XDECREF(p->weight);
+    Py_XDECREF(p->bias);
+    Py_XDECREF(p->running_mean);
+    Py_XDECREF(p->running_var);
+}
+
+/* The four arguments weight, bias, running_mean, running_var; training changes the running statistics in place. The
+ * caller releases them, after a failure too. */
+static int parse_parameters(PyObject *const *args, int type, ptrdiff_t C, int training, parameters *p)
+{
+    int failed = 0;
+    p->running_mean = per_channel(args[2], "running_mean", type, C, training, &failed);
+    p->running_var = per_channel(args[3], "running_var", type, C, training, &failed);
+    p->weight = per_channel(args[0], "weight", type, C, 0, &failed);
+    p->bias = per_channel(args[1], "bias", type, C, 0, &failed);
+    if (failed) {
+        return -1;
+    }
+    if ((p->running_mean == NULL) == (p->running_var == NULL) && (training || p->running_mean != NULL)) {
         return 0;
     }
     PyErr_Format(PyExc_ValueError,
@@ -66,96 +89,79 @@ static int check_running(PyArrayObject *mean, PyArrayObject *variance, int train
     return -1;
 }
 
+/* Moves the running statistics, if there are any, towards those of the batch. */
+static void track(PyArrayObject *x, sizes s, PyArrayObject *mean, PyArrayObject *variance, double momentum,
+                  const parameters *p)
+{
+    if (p->running_mean != NULL) {
+        kernels_of(x)->batch_norm_track(PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(p->running_mean),
+                                        PyArray_DATA(p->running_var), s.C, s.outer * s.inner, momentum);
+    }
+}
+
 PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
-    PyArrayObject *y = NULL, *mean = NULL, *variance = NULL, *invstd = NULL;
+    PyArrayObject *x = NULL, *y = NULL, *mean = NULL, *variance = NULL, *invstd = NULL;
+    parameters p = {0};
+    PyObject *result = NULL;
     ptrdiff_t training, relu;
     double momentum, eps;
-    int failed = 0;
     if (check_nargs(NAME, nargs, 9) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
         parse_double(args[6], NAME, "momentum", &momentum) < 0 || parse_double(args[7], NAME, "eps", &eps) < 0 ||
-        parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[0]))) {
-        goto fail;
+        parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[0])) ||
+        parse_parameters(args + 1, PyArray_TYPE(x), PyArray_DIM(x, 1), (int)training, &p) < 0) {
+        goto done;
     }
     int type = PyArray_TYPE(x);
-    ptrdiff_t C = PyArray_DIM(x, 1);
-    running_mean = per_channel(args[3], "running_mean", type, C, (int)training, &failed);
-    running_var = per_channel(args[4], "running_var", type, C, (int)training, &failed);
-    weight = per_channel(args[1], "weight", type, C, 0, &failed);
-    bias = per_channel(args[2], "bias", type, C, 0, &failed);
-    if (failed || check_running(running_mean, running_var, (int)training) < 0) {
-        goto fail;
-    }
     sizes s = sizes_of(x);
     if (!(y = array_new_like(x)) || !(invstd = array_zeros(1, &s.C, type, ROWS))) {
-        goto fail;
+        goto done;
     }
     if (training) {
         mean = array_zeros(1, &s.C, type, ROWS);
         variance = array_zeros(1, &s.C, type, ROWS);
-        if (mean == NULL || variance == NULL) {
-            goto fail;
-        }
     } else { /* a copy: backward may come after the running statistics have moved on */
-        mean = (PyArrayObject *)PyArray_NewCopy(running_mean, NPY_CORDER);
-        variance = (PyArrayObject *)Py_NewRef(running_var);
-        if (mean == NULL) {
-            goto fail;
-        }
+        mean = (PyArrayObject *)PyArray_NewCopy(p.running_mean, NPY_CORDER);
+        variance = (PyArrayObject *)Py_NewRef(p.running_var);
+    }
+    if (mean == NULL || variance == NULL) {
+        goto done;
     }
     if (PyArray_SIZE(x) > 0) { /* an empty batch has no statistics, and leaves the running ones alone */
         PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
-        kernels_of(x)->batch_norm_forward(PyArray_DATA(x), data_or_null(weight), data_or_null(bias), PyArray_DATA(y),
-                                          PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(invstd), s.outer,
-                                          s.C, s.inner, (int)training, eps, (int)relu);
+        kernels_of(x)->batch_norm_forward(PyArray_DATA(x), data_or_null(p.weight), data_or_null(p.bias),
+                                          PyArray_DATA(y), PyArray_DATA(mean), PyArray_DATA(variance),
+                                          PyArray_DATA(invstd), s.outer, s.C, s.inner, (int)training, eps, (int)relu);
         if (kernel_leave(state) < 0) {
-            goto fail;
+            goto done;
         }
-        if (training && running_mean != NULL) {
-            kernels_of(x)->batch_norm_track(PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(running_mean),
-                                            PyArray_DATA(running_var), s.C, s.outer * s.inner, momentum);
+        if (training) {
+            track(x, s, mean, variance, momentum, &p);
         }
     }
-    Py_DECREF(variance);
-    Py_DECREF(x);
-    Py_XDECREF(weight);
-    Py_XDECREF(bias);
-    Py_XDECREF(running_mean);
-    Py_XDECREF(running_var);
-    return Py_BuildValue("(NNN)", y, mean, invstd);
-fail:
+    result = PyTuple_Pack(3, y, mean, invstd);
+done:
+    release(&p);
     Py_XDECREF(x);
-    Py_XDECREF(weight);
-    Py_XDECREF(bias);
-    Py_XDECREF(running_mean);
-    Py_XDECREF(running_var);
     Py_XDECREF(y);
     Py_XDECREF(mean);
     Py_XDECREF(variance);
     Py_XDECREF(invstd);
-    return NULL;
+    return result;
 }
 
 PyObject *py_batch_norm_statistics(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
-    PyArrayObject *mean = NULL, *variance = NULL, *invstd = NULL;
+    PyArrayObject *x = NULL, *mean = NULL, *variance = NULL, *invstd = NULL;
+    parameters p = {0};
+    PyObject *result = NULL;
     double momentum, eps;
-    int failed = 0, ok = 0;
     if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[5], NAME, "momentum", &momentum) < 0 ||
-        parse_double(args[6], NAME, "eps", &eps) < 0 || !(x = input_arg(args[0]))) {
-        return NULL;
-    }
-    int type = PyArray_TYPE(x);
-    ptrdiff_t C = PyArray_DIM(x, 1);
-    running_mean = per_channel(args[3], "running_mean", type, C, 1, &failed);
-    running_var = per_channel(args[4], "running_var", type, C, 1, &failed);
-    weight = per_channel(args[1], "weight", type, C, 0, &failed);
-    bias = per_channel(args[2], "bias", type, C, 0, &failed);
-    if (failed || check_running(running_mean, running_var, 1) < 0) {
+        parse_double(args[6], NAME, "eps", &eps) < 0 || !(x = input_arg(args[0])) ||
+        parse_parameters(args + 1, PyArray_TYPE(x), PyArray_DIM(x, 1), 1, &p) < 0) {
         goto done;
     }
+    int type = PyArray_TYPE(x);
     sizes s = sizes_of(x);
     if (!(mean = array_zeros(1, &s.C, type, ROWS)) || !(variance = array_zeros(1, &s.C, type, ROWS)) ||
         !(invstd = array_zeros(1, &s.C, type, ROWS))) {
@@ -168,71 +174,54 @@ PyObject *py_batch_norm_statistics(PyObject *Py_UNUSED(module), PyObject *const 
         if (kernel_leave(state) < 0) {
             goto done;
         }
-        if (running_mean != NULL) {
-            kernels_of(x)->batch_norm_track(PyArray_DATA(mean), PyArray_DATA(variance), PyArray_DATA(running_mean),
-                                            PyArray_DATA(running_var), s.C, s.outer * s.inner, momentum);
-        }
+        track(x, s, mean, variance, momentum, &p);
     }
-    ok = 1;
+    result = PyTuple_Pack(3, mean, variance, invstd);
 done:
-    Py_DECREF(x);
-    Py_XDECREF(weight);
-    Py_XDECREF(bias);
-    Py_XDECREF(running_mean);
-    Py_XDECREF(running_var);
-    if (ok) {
-        return Py_BuildValue("(NNN)", mean, variance, invstd);
-    }
+    release(&p);
+    Py_XDECREF(x);
     Py_XDECREF(mean);
     Py_XDECREF(variance);
     Py_XDECREF(invstd);
-    return NULL;
+    return result;
 }
 
 PyObject *py_batch_norm_fold(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    PyArrayObject *w = NULL, *b = NULL, *weight = NULL, *bias = NULL, *running_mean = NULL, *running_var = NULL;
-    PyArrayObject *scale = NULL, *shift = NULL;
+    PyArrayObject *w = NULL, *b = NULL, *scale = NULL, *shift = NULL;
+    parameters p = {0};
     PyObject *result = NULL;
     double eps;
     int failed = 0, safe;
     if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[6], NAME, "eps", &eps) < 0 ||
-        !(w = array_arg(args[0], NAME, "conv_weight", ANY_REAL, 4))) {
+        !(w = array_arg(args[0], NAME, "conv_weight", ANY_REAL, 4)) ||
+        parse_parameters(args + 2, PyArray_TYPE(w), PyArray_DIM(w, 0), 0, &p) < 0) {
         goto done;
     }
     int type = PyArray_TYPE(w);
     npy_intp C = PyArray_DIM(w, 0);
-    running_mean = per_channel(args[4], "running_mean", type, C, 0, &failed);
-    running_var = per_channel(args[5], "running_var", type, C, 0, &failed);
-    weight = per_channel(args[2], "weight", type, C, 0, &failed);
-    bias = per_channel(args[3], "bias", type, C, 0, &failed);
     b = per_channel(args[1], "conv_bias", type, C, 0, &failed);
-    if (failed || check_running(running_mean, running_var, 0) < 0 || !(scale = array_new(1, &C, type, ROWS)) ||
-        !(shift = array_new(1, &C, type, ROWS))) {
+    if (failed || !(scale = array_new(1, &C, type, ROWS)) || !(shift = array_new(1, &C, type, ROWS))) {
         goto done;
     }
-    kernels_of(w)->batch_norm_fold(data_or_null(b), data_or_null(weight), data_or_null(bias),
-                                   PyArray_DATA(running_mean), PyArray_DATA(running_var), PyArray_DATA(scale),
+    kernels_of(w)->batch_norm_fold(data_or_null(b), data_or_null(p.weight), data_or_null(p.bias),
+                                   PyArray_DATA(p.running_mean), PyArray_DATA(p.running_var), PyArray_DATA(scale),
                                    PyArray_DATA(shift), C, eps, &safe);
     result = safe ? PyTuple_Pack(2, scale, shift) : Py_NewRef(Py_None);
 done:
+    release(&p);
     Py_XDECREF(w);
     Py_XDECREF(b);
-    Py_XDECREF(weight);
-    Py_XDECREF(bias);
-    Py_XDECREF(running_mean);
-    Py_XDECREF(running_var);
     Py_XDECREF(scale);
     Py_XDECREF(shift);
     return result;
 }
 
-static PyObject *or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_NewRef(Py_None); }
-
 PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *dy = NULL, *x = NULL, *weight = NULL, *bias = NULL, *mean = NULL, *invstd = NULL;
     PyArrayObject *dx = NULL, *dweight = NULL, *dbias = NULL;
+    PyObject *result = NULL;
     ptrdiff_t training, want_dx, want_parameters, relu;
     int failed = 0;
     if (check_nargs(NAME, nargs, 10) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
@@ -240,7 +229,7 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
         parse_size(args[7], NAME, "want_parameters", 0, 1, &want_parameters) < 0 ||
         parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[1])) ||
         !(dy = array_arg_like(args[0], NAME, "grad_output", x))) {
-        goto fail;
+        goto done;
     }
     int type = PyArray_TYPE(x);
     ptrdiff_t C = PyArray_DIM(x, 1);
@@ -250,13 +239,13 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     invstd = per_channel(args[4], "invstd", type, C, 0, &failed);
     if (!failed && (mean == NULL || invstd == NULL)) {
         PyErr_Format(PyExc_TypeError, "%s: mean and invstd must be arrays, got None", NAME);
-        goto fail;
+        goto done;
     }
     sizes s = sizes_of(x);
     if (failed || (want_dx && !(dx = array_new_like(x))) ||
         (want_parameters && (!(dweight = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS)) ||
                              !(dbias = array_zeros(1, &s.C, PyArray_TYPE(x), ROWS))))) {
-        goto fail;
+        goto done;
     }
     if (PyArray_SIZE(x) > 0) {
         PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
@@ -265,17 +254,11 @@ PyObject *py_batch_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
                                            data_or_null(dweight), data_or_null(dbias), s.outer, s.C, s.inner,
                                            (int)training, (int)relu);
         if (kernel_leave(state) < 0) {
-            goto fail;
+            goto done;
         }
     }
-    Py_DECREF(dy);
-    Py_DECREF(x);
-    Py_XDECREF(weight);
-    Py_XDECREF(bias);
-    Py_DECREF(mean);
-    Py_DECREF(invstd);
-    return Py_BuildValue("(NNN)", or_none(dx), or_none(dweight), or_none(dbias));
-fail:
+    result = PyTuple_Pack(3, object_or_none(dx), object_or_none(dweight), object_or_none(dbias));
+done:
     Py_XDECREF(dy);
     Py_XDECREF(x);
     Py_XDECREF(weight);
@@ -285,5 +268,5 @@ fail:
     Py_XDECREF(dx);
     Py_XDECREF(dweight);
     Py_XDECREF(dbias);
-    return NULL;
+    return result;
 }

@@ -68,6 +68,9 @@ PyObject *items_arg(PyObject *object, const char *function, const char *name);
 
 static inline void *data_or_null(PyArrayObject *array) { return array != NULL ? PyArray_DATA(array) : NULL; }
 
+/* None in the place of an array that was not wanted; a borrowed reference. */
+static inline PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
+
 /* The kernels for an array's type. */
 static inline const struct kernels *kernels_of(PyArrayObject *array)
 {

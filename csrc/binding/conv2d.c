@@ -137,13 +137,18 @@ static int check_types(PyArrayObject *x, PyArrayObject *w)
     return -1;
 }
 
-/* Everything about a convolution of x with w but the memory order of y. */
-static int check_geometry(PyArrayObject *x, PyArrayObject *w, const geometry *g, conv2d_shape *s)
+/* Input and weight, arguments i and i + 1 of `function`, and in s everything about their convolution but the memory
+ * order of y. The caller releases x and w, after a failure too. */
+static int parse_convolution(const char *function, PyObject *const *args, int i, PyObject *const *geometry_args,
+                             PyArrayObject **x, PyArrayObject **w, conv2d_shape *s)
 {
-    if (check_types(x, w) < 0 || check_sizes(PyArray_DIMS(x), w, g, s) < 0) {
+    geometry g;
+    if (parse_geometry(geometry_args, &g) < 0 || !(*x = array_arg_dense(args[i], function, "input", ANY_REAL, 4)) ||
+        !(*w = array_arg(args[i + 1], function, "weight", ANY_REAL, 4)) || check_types(*x, *w) < 0 ||
+        check_sizes(PyArray_DIMS(*x), *w, &g, s) < 0) {
         return -1;
     }
-    s->x = strides_of(x);
+    s->x = strides_of(*x);
     return 0;
 }
 
@@ -179,12 +184,10 @@ static double work_of(const conv2d_shape *s)
 PyObject *py_conv2d_check(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *w = NULL, *b = NULL;
-    geometry g;
     conv2d_shape s;
-    int ok = check_nargs("conv2d", nargs, 3 + GEOMETRY) == 0 && parse_geometry(args + 3, &g) == 0 &&
-             (x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) != NULL &&
-             (w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) != NULL &&
-             channels_arg(args[2], "bias", w, &b) == 0 && check_geometry(x, w, &g, &s) == 0;
+    int ok = check_nargs("conv2d", nargs, 3 + GEOMETRY) == 0 &&
+             parse_convolution("conv2d", args, 0, args + 3, &x, &w, &s) == 0 &&
+             channels_arg(args[2], "bias", w, &b) == 0;
     Py_XDECREF(x);
     Py_XDECREF(w);
     Py_XDECREF(b);
@@ -194,14 +197,12 @@ PyObject *py_conv2d_check(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *w = NULL, *b = NULL, *scale = NULL, *y = NULL;
-    geometry g;
     conv2d_shape s;
     ptrdiff_t relu;
-    if (check_nargs("conv2d", nargs, 5 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+    if (check_nargs("conv2d", nargs, 5 + GEOMETRY) < 0 ||
         parse_size(args[3 + GEOMETRY], "conv2d", "relu", 0, 1, &relu) < 0 ||
-        !(x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) ||
-        !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || channels_arg(args[2], "bias", w, &b) < 0 ||
-        channels_arg(args[4 + GEOMETRY], "scale", w, &scale) < 0 || check_geometry(x, w, &g, &s) < 0) {
+        parse_convolution("conv2d", args, 0, args + 3, &x, &w, &s) < 0 || channels_arg(args[2], "bias", w, &b) < 0 ||
+        channels_arg(args[4 + GEOMETRY], "scale", w, &scale) < 0) {
         goto fail;
     }
     s.relu = (int)relu;
@@ -233,22 +234,18 @@ fail:
     return NULL;
 }
 
-static PyObject *object_or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_None; }
-
 /* conv2d, relu and max_pool2d of windows of 2x2 in one pass. H and W are those of the convolution's output, which is
  * never stored. */
 PyObject *py_conv2d_pool_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *w = NULL, *b = NULL, *scale = NULL, *y = NULL, *argmax = NULL;
     PyObject *result = NULL;
-    geometry g;
     conv2d_shape s;
     ptrdiff_t keep;
-    if (check_nargs("conv2d", nargs, 5 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+    if (check_nargs("conv2d", nargs, 5 + GEOMETRY) < 0 ||
         parse_size(args[4 + GEOMETRY], "conv2d", "keep", 0, 1, &keep) < 0 ||
-        !(x = array_arg_dense(args[0], "conv2d", "input", ANY_REAL, 4)) ||
-        !(w = array_arg(args[1], "conv2d", "weight", ANY_REAL, 4)) || channels_arg(args[2], "bias", w, &b) < 0 ||
-        channels_arg(args[3 + GEOMETRY], "scale", w, &scale) < 0 || check_geometry(x, w, &g, &s) < 0) {
+        parse_convolution("conv2d", args, 0, args + 3, &x, &w, &s) < 0 || channels_arg(args[2], "bias", w, &b) < 0 ||
+        channels_arg(args[3 + GEOMETRY], "scale", w, &scale) < 0) {
         goto done;
     }
     const struct kernels *kernels = kernels_of(x);
@@ -303,18 +300,16 @@ PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
 {
     PyArrayObject *dy = NULL, *x = NULL, *w = NULL, *dx = NULL, *dw = NULL, *db = NULL;
     PyObject *result = NULL;
-    geometry g;
     conv2d_shape s;
     ptrdiff_t rectified;
-    if (check_nargs("conv2d_backward", nargs, 7 + GEOMETRY) < 0 || parse_geometry(args + 3, &g) < 0 ||
+    if (check_nargs("conv2d_backward", nargs, 7 + GEOMETRY) < 0 ||
         parse_size(args[6 + GEOMETRY], "conv2d_backward", "rectified", 0, 1, &rectified) < 0) {
         return NULL;
     }
     int want_dx = PyObject_IsTrue(args[3 + GEOMETRY]), want_dw = PyObject_IsTrue(args[4 + GEOMETRY]),
         want_db = PyObject_IsTrue(args[5 + GEOMETRY]);
     if (want_dx < 0 || want_dw < 0 || want_db < 0 ||
-        !(x = array_arg_dense(args[1], "conv2d_backward", "input", ANY_REAL, 4)) ||
-        !(w = array_arg(args[2], "conv2d_backward", "weight", ANY_REAL, 4)) || check_geometry(x, w, &g, &s) < 0 ||
+        parse_convolution("conv2d_backward", args, 1, args + 3, &x, &w, &s) < 0 ||
         !(dy = array_arg_dense(args[0], "conv2d_backward", "grad_output", PyArray_TYPE(x), 4)) ||
         check_dy(dy, &s) < 0) {
         goto done;
@@ -351,11 +346,9 @@ PyObject *py_conv2d_explain(PyObject *Py_UNUSED(module), PyObject *const *args, 
 {
     PyArrayObject *x = NULL, *w = NULL;
     PyObject *result = NULL;
-    geometry g;
     conv2d_shape s;
-    if (check_nargs("conv2d_explain", nargs, 2 + GEOMETRY) < 0 || parse_geometry(args + 2, &g) < 0 ||
-        !(x = array_arg_dense(args[0], "conv2d_explain", "input", ANY_REAL, 4)) ||
-        !(w = array_arg(args[1], "conv2d_explain", "weight", ANY_REAL, 4)) || check_geometry(x, w, &g, &s) < 0) {
+    if (check_nargs("conv2d_explain", nargs, 2 + GEOMETRY) < 0 ||
+        parse_convolution("conv2d_explain", args, 0, args + 2, &x, &w, &s) < 0) {
         goto done;
     }
     char text[3][160];

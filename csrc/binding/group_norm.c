@@ -55,55 +55,52 @@ static PyArrayObject *vector_arg(PyObject *object, const char *name, ptrdiff_t n
 PyObject *py_group_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *y = NULL, *mean = NULL, *invstd = NULL;
+    PyObject *result = NULL;
     double eps;
     int failed = 0;
     sizes s;
     if (check_nargs(NAME, nargs, 5) < 0 || parse_double(args[4], NAME, "eps", &eps) < 0 ||
         !(x = input_arg(args[0], args[1], &s))) {
-        goto fail;
+        goto done;
     }
     ptrdiff_t rows = s.N * s.G;
     weight = vector_arg(args[2], "weight", s.G * s.K, PyArray_TYPE(x), &failed);
     bias = vector_arg(args[3], "bias", s.G * s.K, PyArray_TYPE(x), &failed);
     if (failed || !(y = array_new_like(x)) || !(mean = array_new(1, &rows, PyArray_TYPE(x), ROWS)) ||
         !(invstd = array_new(1, &rows, PyArray_TYPE(x), ROWS))) {
-        goto fail;
+        goto done;
     }
     if (PyArray_SIZE(x) > 0) {
         PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
         kernels_of(x)->group_norm_forward(PyArray_DATA(x), data_or_null(weight), data_or_null(bias), PyArray_DATA(y),
                                           PyArray_DATA(mean), PyArray_DATA(invstd), s.N, s.G, s.K, s.S, eps);
         if (kernel_leave(state) < 0) {
-            goto fail;
+            goto done;
         }
     }
-    Py_DECREF(x);
-    Py_XDECREF(weight);
-    Py_XDECREF(bias);
-    return Py_BuildValue("(NNN)", y, mean, invstd);
-fail:
+    result = PyTuple_Pack(3, y, mean, invstd);
+done:
     Py_XDECREF(x);
     Py_XDECREF(weight);
     Py_XDECREF(bias);
     Py_XDECREF(y);
     Py_XDECREF(mean);
     Py_XDECREF(invstd);
-    return NULL;
+    return result;
 }
-
-static PyObject *or_none(PyArrayObject *array) { return array != NULL ? (PyObject *)array : Py_NewRef(Py_None); }
 
 PyObject *py_group_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     PyArrayObject *dy = NULL, *x = NULL, *weight = NULL, *mean = NULL, *invstd = NULL;
     PyArrayObject *dx = NULL, *dweight = NULL, *dbias = NULL;
+    PyObject *result = NULL;
     ptrdiff_t want_dx, want_parameters;
     int failed = 0;
     sizes s;
     if (check_nargs(NAME, nargs, 8) < 0 || parse_size(args[6], NAME, "want_dx", 0, 1, &want_dx) < 0 ||
         parse_size(args[7], NAME, "want_parameters", 0, 1, &want_parameters) < 0 ||
         !(x = input_arg(args[1], args[2], &s)) || !(dy = array_arg_like(args[0], NAME, "grad_output", x))) {
-        goto fail;
+        goto done;
     }
     ptrdiff_t C = s.G * s.K;
     int type = PyArray_TYPE(x);
@@ -112,12 +109,12 @@ PyObject *py_group_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
     invstd = vector_arg(args[5], "invstd", s.N * s.G, type, &failed);
     if (!failed && (mean == NULL || invstd == NULL)) {
         PyErr_Format(PyExc_TypeError, "%s: mean and invstd must be arrays, got None", NAME);
-        goto fail;
+        goto done;
     }
     if (failed || (want_dx && !(dx = array_new_like(x))) ||
         (want_parameters &&
          (!(dweight = array_zeros(1, &C, type, ROWS)) || !(dbias = array_zeros(1, &C, type, ROWS))))) {
-        goto fail;
+        goto done;
     }
     if (PyArray_SIZE(x) > 0) {
         PyThreadState *state = kernel_enter(2.0 * (double)PyArray_SIZE(x));
@@ -125,16 +122,11 @@ PyObject *py_group_norm_backward(PyObject *Py_UNUSED(module), PyObject *const *a
                                            PyArray_DATA(invstd), data_or_null(dx), data_or_null(dweight),
                                            data_or_null(dbias), s.N, s.G, s.K, s.S);
         if (kernel_leave(state) < 0) {
-            goto fail;
+            goto done;
         }
     }
-    Py_DECREF(dy);
-    Py_DECREF(x);
-    Py_XDECREF(weight);
-    Py_DECREF(mean);
-    Py_DECREF(invstd);
-    return Py_BuildValue("(NNN)", or_none(dx), or_none(dweight), or_none(dbias));
-fail:
+    result = PyTuple_Pack(3, object_or_none(dx), object_or_none(dweight), object_or_none(dbias));
+done:
     Py_XDECREF(dy);
     Py_XDECREF(x);
     Py_XDECREF(weight);
@@ -143,5 +135,5 @@ fail:
     Py_XDECREF(dx);
     Py_XDECREF(dweight);
     Py_XDECREF(dbias);
-    return NULL;
+    return result;
 }

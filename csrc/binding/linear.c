@@ -145,8 +145,7 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     if (kernel_leave(state) < 0) {
         goto done;
     }
-    result = PyTuple_Pack(3, dx != NULL ? (PyObject *)dx : Py_None, dw != NULL ? (PyObject *)dw : Py_None,
-                          db != NULL ? (PyObject *)db : Py_None);
+    result = PyTuple_Pack(3, object_or_none(dx), object_or_none(dw), object_or_none(db));
 done:
     Py_XDECREF(dy);
     Py_XDECREF(x);
