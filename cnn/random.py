@@ -39,7 +39,7 @@ class Generator(_cnn.Generator):
         self = super().__new__(cls)
         kind = types.device(device)
         if kind.type != "cpu":
-            from cnn.ops.shape import accept_device
+            from cnn.ops.conversion import accept_device
 
             accept_device(kind)
         return self

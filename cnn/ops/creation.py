@@ -8,7 +8,8 @@ from cnn import _cnn, types
 from cnn.tensor import Tensor, _plain
 
 from ._register import FUNCTIONS, function, method
-from .shape import _TYPE_NAMES, _to_type, accept_device, shape_argument
+from .conversion import TYPE_NAMES, accept_device, to_type
+from .shape import shape_argument
 
 
 def _finish(array, dtype, device, requires_grad):
@@ -91,10 +92,10 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
 def as_tensor(data, dtype=None, device=None):
     """`data` as a tensor, sharing memory where possible. See torch.as_tensor."""
     if isinstance(data, Tensor):
-        return data if dtype is None else _to_type(data, dtype)
+        return data if dtype is None else to_type(data, dtype)
     if isinstance(data, np.ndarray):
         t = from_numpy(data)
-        return t if dtype is None else _to_type(t, dtype)
+        return t if dtype is None else to_type(t, dtype)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -315,5 +316,5 @@ class _OldType(builtins.type):
         return args[0].to(kind) if isinstance(args[0], Tensor) else tensor(args[0], dtype=kind)
 
 
-for _name, _kind in _TYPE_NAMES.items():
+for _name, _kind in TYPE_NAMES.items():
     FUNCTIONS[_name] = _OldType(_name, (), {"of_type": _kind, "__doc__": f"Old constructor of {_kind!r} tensors."})

@@ -7,7 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
 from ._register import alias, both, inplace, method
-from .shape import _to_type
+from .conversion import to_type
 
 
 def _unary(name, compute, slope, needs="x", float_result=True, title=None):
@@ -38,7 +38,7 @@ def _unary(name, compute, slope, needs="x", float_result=True, title=None):
 
     def f(input, *, out=None):
         if float_result and input._a.dtype.kind != "f":
-            input = _to_type(input, types.get_default_dtype())
+            input = to_type(input, types.get_default_dtype())
         result = Unary.apply(input)
         if out is not None:
             return out.copy_(result)
@@ -163,7 +163,7 @@ def _limits(name, input, min, max):
     if min is None and max is None:
         raise RuntimeError(f"{name}: At least one of 'min' or 'max' must not be None")
     if isinstance(min, float) or isinstance(max, float):
-        input = input if input._a.dtype.kind == "f" else _to_type(input, types.get_default_dtype())
+        input = input if input._a.dtype.kind == "f" else to_type(input, types.get_default_dtype())
     return input, *[m._a if isinstance(m, Tensor) else m for m in (min, max)]
 
 

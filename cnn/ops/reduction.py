@@ -10,7 +10,8 @@ from cnn.tensor import Tensor
 
 from ._register import alias, both, function
 from .arithmetic import maximum, minimum
-from .shape import _to_type, wrap_dim
+from .conversion import to_type
+from .shape import wrap_dim
 
 
 def _axes(x, dim):
@@ -166,7 +167,7 @@ class LogSumExp(Operation):
 
 def _typed(input, dtype, float_result=None):
     if dtype is not None:
-        return _to_type(input, dtype)
+        return to_type(input, dtype)
     if float_result is not None and input._a.dtype.kind != "f":
         raise RuntimeError(
             f"{float_result}(): could not infer output dtype. Input dtype must be either a floating point or complex "

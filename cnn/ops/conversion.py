@@ -1,0 +1,199 @@
+"""Copies, and the same values in another type, memory order or device."""
+
+import numpy as np
+
+from cnn import _cnn, types
+from cnn.autograd.function import Operation
+from cnn.errors import DTypeError, ShapeError
+from cnn.tensor import Tensor
+
+from ._register import both, method
+
+
+class Clone(Operation):
+    @staticmethod
+    def forward(ctx, x):
+        return x.copy(order="K")
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+
+def in_row_order(x):
+    """The array in row order: itself where it lies so already. What lies channels-last is turned by the kernels."""
+    return _cnn.copy_order(x, False) if x.dtype.char in "fd" else np.ascontiguousarray(x)
+
+
+class Contiguous(Operation):
+    @staticmethod
+    def forward(ctx, x):
+        return in_row_order(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+    def name(self):
+        return "CloneBackward0"
+
+
+class ToCopy(Operation):
+    @staticmethod
+    def forward(ctx, x, kind):
+        ctx.kind = x.dtype
+        with np.errstate(all="ignore"):
+            return x.astype(kind)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy.astype(ctx.kind), None
+
+
+class CopyInto(Operation):
+    @staticmethod
+    def forward_(ctx, x, source):
+        ctx.shape, ctx.kind = source.shape, source.dtype
+        if np.broadcast_shapes(x.shape, source.shape) != x.shape:
+            raise ShapeError(
+                f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}"
+            )
+        with np.errstate(all="ignore"):
+            np.copyto(x, source, casting="unsafe")
+        return x
+
+    @staticmethod
+    def backward(ctx, dy):
+        from .arithmetic import sum_to_shape
+
+        return np.zeros_like(dy), sum_to_shape(dy, ctx.shape).astype(ctx.kind, copy=False)
+
+    def name(self):
+        return "CopyBackwards"
+
+
+@both
+def clone(input, *, memory_format=None):
+    """A copy with the same history. See torch.clone."""
+    return Clone.apply(input)
+
+
+@method()
+def contiguous(self, memory_format=None):
+    """The tensor in row order: itself where it lies so already. See torch.Tensor.contiguous."""
+    return self if self.is_contiguous() else Contiguous.apply(self)
+
+
+_CUDA_NAMES = ("cuda", "mps", "xpu")
+
+
+def to_type(x, kind):
+    """`kind`: a NumPy type or one of ours."""
+    name = kind if isinstance(kind, types.dtype) else None
+    array_type = kind.numpy if name is not None else np.dtype(kind)
+    if x._a.dtype == array_type and name in (None, x.dtype):
+        return x
+    y = ToCopy.apply(x, array_type) if x._a.dtype != array_type else Clone.apply(x)
+    if name is types.bfloat16:
+        y._dtype = name
+    return y
+
+
+@method()
+def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
+    """The tensor in another type; devices are accepted, and the work stays on the CPU. See torch.Tensor.to."""
+    for a in args:
+        if isinstance(a, types.dtype) or isinstance(a, np.dtype):
+            dtype = a
+        elif isinstance(a, (str, types.device)):
+            device = a
+        elif isinstance(a, Tensor):
+            dtype = a.dtype
+        elif isinstance(a, bool) or a is None or isinstance(a, (int, types.memory_format)):
+            device = a if isinstance(a, int) and not isinstance(a, bool) else device
+        else:
+            raise TypeError(f"to() received an invalid argument: {a!r}")
+    if device is not None:
+        accept_device(device)
+    result = self if dtype is None else to_type(self, dtype)
+    return result.clone() if copy and result is self else result
+
+
+def accept_device(device):
+    """Any device that torch knows is fine; one that is not the CPU gives one warning."""
+    kind = types.device(device) if not isinstance(device, types.device) else device
+    if kind.type in _CUDA_NAMES:
+        from cnn.cuda import warn_once
+
+        warn_once()
+
+
+@method()
+def cuda(self, device=None, non_blocking=False, memory_format=None):
+    """The tensor itself: there is no GPU, and one warning says so."""
+    accept_device("cuda")
+    return self
+
+
+@method()
+def cpu(self, memory_format=None):
+    """The tensor itself."""
+    return self
+
+
+@method()
+def pin_memory(self, device=None):
+    """The tensor itself."""
+    return self
+
+
+def _caster(kind):
+    def cast(self, memory_format=None):
+        return to_type(self, kind)
+
+    cast.__doc__ = f"The tensor as {kind!r}. See torch.Tensor.to."
+    return cast
+
+
+for _name, _kind in {
+    "float": types.float32, "double": types.float64, "half": types.float16, "bfloat16": types.bfloat16,
+    "long": types.int64, "int": types.int32, "short": types.int16, "char": types.int8, "byte": types.uint8,
+    "bool": types.bool,
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _caster(_kind))
+
+TYPE_NAMES = {
+    "FloatTensor": types.float32, "DoubleTensor": types.float64, "HalfTensor": types.float16,
+    "LongTensor": types.int64, "IntTensor": types.int32, "ShortTensor": types.int16, "CharTensor": types.int8,
+    "ByteTensor": types.uint8, "BoolTensor": types.bool, "BFloat16Tensor": types.bfloat16,
+}  # fmt: skip
+
+
+@method()
+def type(self, dtype=None, non_blocking=False):
+    """Without argument the name of the type; with one, the tensor as that type. See torch.Tensor.type."""
+    if dtype is None:
+        return "torch." + next(name for name, kind in TYPE_NAMES.items() if kind is self.dtype)
+    if isinstance(dtype, str):
+        name = dtype.split(".")[-1]
+        if name not in TYPE_NAMES:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = TYPE_NAMES[name]
+    dtype = getattr(dtype, "of_type", dtype)
+    if not isinstance(dtype, types.dtype):
+        raise TypeError(f"type(): dtype must be a type, got {dtype!r}")
+    return to_type(self, dtype)
+
+
+@method()
+def type_as(self, other):
+    """The tensor in the type of another. See torch.Tensor.type_as."""
+    return to_type(self, other.dtype)
+
+
+@method()
+def copy_(self, src, non_blocking=False):
+    """Copy the values of src into this tensor. See torch.Tensor.copy_."""
+    if not isinstance(src, Tensor):
+        raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {src.__class__.__name__}")
+    return CopyInto.apply_(self, src)

@@ -1,0 +1,205 @@
+"""Several tensors joined into one, and one cut into several."""
+
+import numpy as np
+
+from cnn import _cnn
+from cnn.autograd.function import Operation
+from cnn.errors import ShapeError
+from cnn.tensor import Tensor
+
+from ._register import alias, both, function
+from .promotion import promote
+from .shape import at_least, wrap_dim
+
+
+class Cat(Operation):
+    @staticmethod
+    def forward(ctx, dim, *arrays):
+        ctx.dim, ctx.sizes = dim, [a.shape[dim] for a in arrays]
+        return _cnn.cat(arrays, dim)
+
+    @staticmethod
+    def backward(ctx, dy):
+        if ctx.dim == 0 or dy.dtype.char not in "fd":
+            return None, *np.split(dy, np.cumsum(ctx.sizes)[:-1], axis=ctx.dim)
+        return None, *_cnn.split(dy, ctx.sizes, ctx.dim)
+
+
+class Stack(Operation):
+    @staticmethod
+    def forward(ctx, dim, *arrays):
+        ctx.dim = dim
+        return np.stack(arrays, axis=dim)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return None, *[np.take(dy, i, axis=ctx.dim) for i in range(dy.shape[ctx.dim])]
+
+
+class Split(Operation):
+    is_view = True
+
+    @staticmethod
+    def forward(ctx, x, sizes, dim):
+        ctx.shape, ctx.sizes, ctx.dim = x.shape, sizes, dim
+        return tuple(np.split(x, np.cumsum(sizes)[:-1], axis=dim))
+
+    @staticmethod
+    def backward(ctx, *dys):
+        kind = next(d.dtype for d in dys if d is not None)
+        shape = list(ctx.shape)
+        parts = []
+        for dy, size in zip(dys, ctx.sizes, strict=True):
+            shape[ctx.dim] = size
+            parts.append(np.zeros(shape, kind) if dy is None else dy)
+        return np.concatenate(parts, axis=ctx.dim), None, None
+
+
+class Unbind(Operation):
+    is_view = True
+
+    @staticmethod
+    def forward(ctx, x, dim):
+        ctx.dim, ctx.shape = dim, x.shape
+        return (
+            tuple(np.moveaxis(x, dim, 0)[i] for i in range(x.shape[dim]))
+            if x.ndim > 1
+            else tuple(x[i : i + 1].reshape(()) for i in range(x.shape[0]))
+        )
+
+    @staticmethod
+    def backward(ctx, *dys):
+        kind = next(d.dtype for d in dys if d is not None)
+        dx = np.zeros(ctx.shape, kind)
+        rows = np.moveaxis(dx, ctx.dim, 0)
+        for i, dy in enumerate(dys):
+            if dy is not None:
+                rows[i] = dy
+        return dx, None
+
+
+def _check_list(name, tensors):
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError(f"{name}(): expected a non-empty list of Tensors")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {x.__class__.__name__}")
+    return tensors
+
+
+def _same_type(tensors):
+    kind = tensors[0]._a.dtype
+    if any(x._a.dtype is not kind for x in tensors):
+        kind = promote(*tensors)
+        return [x if x._a.dtype == kind else x.to(kind) for x in tensors]
+    return tensors
+
+
+@function
+def cat(tensors, dim=0, *, out=None):
+    """Join tensors along an existing dimension. See torch.cat."""
+    tensors = _same_type(_check_list("cat", tensors))
+    tensors = [x for x in tensors if x._a.shape != (0,)] or tensors[:1]  # torch passes over empty 1-d tensors
+    first = tensors[0]._a.shape
+    dim = wrap_dim(dim, len(first))
+    if not first:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    for i, x in enumerate(tensors):
+        shape = x._a.shape
+        if len(shape) != len(first):
+            raise ShapeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+        for d, (m, n) in enumerate(zip(first, shape, strict=True)):
+            if d != dim and m != n:
+                raise ShapeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {m} but got size {n} for "
+                    f"tensor number {i} in the list."
+                )
+    return Cat.apply(dim, *tensors)
+
+
+for _name in ("concat", "concatenate"):
+    alias(_name, cat, tensor=False)
+
+
+@function
+def stack(tensors, dim=0, *, out=None):
+    """Join tensors of one shape along a new dimension. See torch.stack."""
+    tensors = _same_type(_check_list("stack", tensors))
+    for i, x in enumerate(tensors):
+        if x._a.shape != tensors[0]._a.shape:
+            raise ShapeError(
+                f"stack expects each tensor to be equal size, but got {list(tensors[0]._a.shape)} at entry 0 and "
+                f"{list(x._a.shape)} at entry {i}"
+            )
+    return Stack.apply(wrap_dim(dim, tensors[0]._a.ndim + 1), *tensors)
+
+
+@function
+def hstack(tensors):
+    """Join along the second dimension (the first for 1-d tensors). See torch.hstack."""
+    tensors = [at_least(1, x) for x in tensors]
+    return cat(tensors, 0 if tensors[0]._a.ndim == 1 else 1)
+
+
+@function
+def vstack(tensors):
+    """Join along the first dimension, 1-d tensors as rows. See torch.vstack."""
+    return cat([at_least(2, x) for x in tensors], 0)
+
+
+@both
+def split(tensor, split_size_or_sections, dim=0):
+    """Views of pieces along one dimension. See torch.split."""
+    dim = wrap_dim(dim, tensor._a.ndim)
+    size = tensor._a.shape[dim]
+    if isinstance(split_size_or_sections, (tuple, list)):
+        sizes = [int(n) for n in split_size_or_sections]
+        if sum(sizes) != size:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension "
+                f"{dim}), but got split_sizes={sizes}"
+            )
+    else:
+        step = int(split_size_or_sections)
+        if step <= 0 and size:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
+        sizes = [min(step, size - i) for i in range(0, size, step)] or [0]
+    result = Split.apply(tensor, sizes, dim)
+    return result if isinstance(result, tuple) else (result,)
+
+
+Tensor.split_with_sizes = lambda self, sizes, dim=0: split(self, list(sizes), dim)
+
+
+@both
+def chunk(input, chunks, dim=0):
+    """At most `chunks` views of equal size along one dimension. See torch.chunk."""
+    if chunks <= 0:
+        raise RuntimeError("chunk expects `chunks` to be greater than 0, got: " + str(chunks))
+    size = input._a.shape[wrap_dim(dim, input._a.ndim)]
+    return split(input, max(-(-size // chunks), 1), dim)
+
+
+@function
+def tensor_split(input, indices_or_sections, dim=0):
+    """Views of pieces, cut at indices or into so many parts. See torch.tensor_split."""
+    dim = wrap_dim(dim, input._a.ndim)
+    size = input._a.shape[dim]
+    if isinstance(indices_or_sections, int):
+        n = indices_or_sections
+        return split(input, [size // n + (i < size % n) for i in range(n)], dim)
+    cuts = [0, *[min(i, size) for i in indices_or_sections], size]
+    return split(input, [b - a for a, b in zip(cuts, cuts[1:], strict=False)], dim)
+
+
+@both
+def unbind(input, dim=0):
+    """All slices along one dimension, as a tuple. See torch.unbind."""
+    if input._a.ndim == 0:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    dim = wrap_dim(dim, input._a.ndim)
+    if input._a.shape[dim] == 0:
+        return ()
+    result = Unbind.apply(input, dim)
+    return result if isinstance(result, tuple) else (result,)
