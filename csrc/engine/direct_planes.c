@@ -41,7 +41,11 @@ static planes planes_of(const correlation *c, ptrdiff_t rows)
     }
     p.plane = (rows + (c->h.taps - 1) * c->h.spread / c->h.step) * p.pitch;
     p.plane = ceil_div(p.plane + PLANE_SLACK, VLEN) * VLEN;
-    p.image = c->IC * c->h.step * c->w.step * p.plane;
+    ptrdiff_t phases = c->h.step * c->w.step;
+    while (phases * p.plane * (ptrdiff_t)sizeof(real) % 2048 == 0) {
+        p.plane += VLEN; /* channels are written in turns where an image is turned: they must not evict each other */
+    }
+    p.image = c->IC * phases * p.plane;
     return p;
 }
 
@@ -92,14 +96,18 @@ static void pack_weights(const context *x, ptrdiff_t group)
     const correlation *c = x->c;
     const real *w = x->w + group * c->w_group + c->h.kernel * c->w_kh + c->w.kernel * c->w_kw;
     real *to = x->packed + group * x->channels * x->taps;
+    const real *scale = c->scale != NULL ? c->scale + group * c->OC : NULL;
     for (ptrdiff_t block = 0; block < x->blocks.count; block++) {
         ptrdiff_t first = channel_block_begin(x->blocks, block), size = channel_block_size(x->blocks, block);
-        for (ptrdiff_t k = 0; k < x->taps; k++) {
-            ptrdiff_t tw = k % c->w.taps, th = k / c->w.taps % c->h.taps, ic = k / c->w.taps / c->h.taps;
-            const real *from = w + ic * c->w_ic + th * c->h.kernel_step * c->w_kh + tw * c->w.kernel_step * c->w_kw;
-            for (ptrdiff_t m = first; m < first + size; m++) {
-                real scale = m < c->OC && c->scale != NULL ? c->scale[group * c->OC + m] : 1;
-                *to++ = m < c->OC ? from[m * c->w_oc] * scale : 0;
+        ptrdiff_t used = at_most(size, c->OC - first);
+        for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+            for (ptrdiff_t th = 0; th < c->h.taps; th++) {
+                const real *from = w + first * c->w_oc + ic * c->w_ic + th * c->h.kernel_step * c->w_kh;
+                for (ptrdiff_t tw = 0; tw < c->w.taps; tw++, from += c->w.kernel_step * c->w_kw, to += size) {
+                    for (ptrdiff_t m = 0; m < size; m++) {
+                        to[m] = m < used ? from[m * c->w_oc] * (scale != NULL ? scale[first + m] : 1) : 0;
+                    }
+                }
             }
         }
     }
