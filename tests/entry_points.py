@@ -210,6 +210,27 @@ def conv2d_forward(r):
 
 
 @entry
+def conv2d_separable_forward(r):
+    """Large enough: it answers None where two layers one after the other are faster."""
+    return {
+        "input": real(r, 2, 32, 64, 64),
+        "weight": real(r, 32, 1, 3, 3),
+        "bias": real(r, 32),
+        "stride": Numbers(1, 1),
+        "padding": Numbers(1, 1, 1, 1),
+        "dilation": Numbers(1, 1),
+        "groups": 32,
+        "algorithm": 0,
+        "scale": real(r, 32),
+        "middle_relu": True,
+        "pointwise_weight": real(r, 64, 32, 1, 1),
+        "pointwise_bias": real(r, 64),
+        "pointwise_scale": real(r, 64),
+        "relu": True,
+    }
+
+
+@entry
 def conv2d_pool_forward(r):
     """Few channels: it answers None for a shape whose results do not lie in planes."""
     geometry = {"stride": Numbers(1, 1), "padding": Numbers(1, 1, 2, 0), "dilation": Numbers(1, 1)}

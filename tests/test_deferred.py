@@ -657,3 +657,116 @@ def test_relu_in_a_view_of_a_batch_norm():
         y.backward(dy)
         gradients.append(x.grad.numpy())
     assert np.allclose(*gradients, atol=1e-6)
+
+
+# ---- depthwise separable convolutions ----
+
+SEPARABLE = {  # images, channels, size, the depthwise layer's kernel, stride, padding, dilation; channels behind it
+    "3x3": (2, 32, (64, 64), (3, 3), 1, (1, 1), 1, 64),
+    "stride": (9, 48, (45, 40), (3, 3), 2, (1, 1), 1, 96),
+    "odd channels": (3, 37, (41, 47), (5, 3), 1, (2, 0), 1, 83),
+    "dilation, no padding": (4, 64, (35, 34), (3, 3), 1, (0, 0), 2, 130),
+    "strips of an image": (1, 32, (260, 33), (3, 3), 1, (1, 1), 1, 64),
+}
+
+
+@pytest.mark.parametrize("order", ["planes", "channels last"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("name", SEPARABLE)
+def test_depthwise_and_pointwise_in_one_pass(every_isa, name, kind, order):
+    n, c, size, kernel, stride, (top, left), dilation, oc = SEPARABLE[name]
+    random = rng(6)
+    x = random.standard_normal((n, c, *size)).astype(kind)
+    if order == "channels last":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    w, pointwise = random.standard_normal((c, 1, *kernel)).astype(kind), random.standard_normal((oc, c, 1, 1))
+    b, scale = random.standard_normal((2, c)).astype(kind)
+    behind = pointwise.astype(kind), *random.standard_normal((2, oc)).astype(kind)
+    geometry = (stride, stride, top, top, left, left, dilation, dilation, c, 0)
+    for bias, relu in ((b, True), (None, False)):
+        first = (x, w, bias, *geometry)
+        y = cnn._cnn.conv2d_separable_forward(*first, scale, relu, *behind, relu)
+        assert (y is None) == (cnn._cnn.isa() == "plain")
+        if y is not None:
+            between = cnn._cnn.conv2d_forward(*first, relu, scale)
+            one_by_one = (1, 1, 0, 0, 0, 0, 1, 1, 1, 0)
+            assert np.array_equal(y, cnn._cnn.conv2d_forward(between, *behind[:2], *one_by_one, relu, behind[2]))
+
+
+def separable(dtype=cnn.float32, relu=True):
+    """One block of a MobileNet, and an input for it."""
+    cnn.manual_seed(0)
+    layers = [nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    layers += [nn.Conv2d(32, 64, 1), nn.BatchNorm2d(64), nn.ReLU()]
+    net = nn.Sequential(*(layer for layer in layers if relu or not isinstance(layer, nn.ReLU))).to(dtype)
+    for norm in (m for m in net if isinstance(m, nn.BatchNorm2d)):
+        for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            nn.init.uniform_(values, 0.5, 1.5)
+    return net.eval(), images(2, 32, 64, 64).to(dtype)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How often two layers were one pass."""
+    results, function = [], cnn._cnn.conv2d_separable_forward
+
+    def counted(*arguments):
+        results.append(function(*arguments))
+        return results[-1]
+
+    monkeypatch.setattr(cnn._cnn, "conv2d_separable_forward", counted)
+    return lambda: sum(result is not None for result in results)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("dtype", [cnn.float32, cnn.float64])
+def test_a_block_of_a_mobilenet(dtype, relu, passes):
+    net, x = separable(dtype, relu)
+    with cnn.no_grad():
+        y = net(x)
+        assert passes() == (cnn._cnn.isa() != "plain")
+        np.testing.assert_allclose(y.numpy(), one_after_the_other(net, x).numpy(), 1e-3, 1e-4)
+
+
+def test_what_lies_between_can_be_asked_for(passes):
+    net, x = separable()
+
+    def f(self, x):
+        between = net[2](net[1](net[0](x)))
+        y = net[3](between)
+        return between, y, between.sum()
+
+    with cnn.no_grad():
+        between, y, total = Watched(f, net).eval()(x)
+        expected = one_after_the_other(net[:3], x)
+        np.testing.assert_allclose(between.numpy(), expected.numpy(), 1e-4, 1e-5)
+        assert total.item() == between.sum().item()
+        np.testing.assert_allclose(y.numpy(), net[3](expected).numpy(), 1e-3, 1e-4)
+
+
+def test_a_weight_changed_behind_a_separable_convolution():
+    net, x = separable()
+
+    def f(self, x):
+        y = net[3](net[2](net[1](net[0](x))))
+        for layer in (net[0], net[3]):
+            layer.weight.zero_()
+        return y
+
+    with cnn.no_grad():
+        expected = one_after_the_other(net[:4], x).numpy()
+        np.testing.assert_allclose(Watched(f, net).eval()(x).numpy(), expected, 1e-3, 1e-4)
+
+
+def test_gradients_and_mistakes_behind_a_depthwise_layer(passes):
+    net, x = separable()
+    y = net(x)
+    assert passes() == 0 and y.requires_grad  # somebody may want the gradients of what is between
+    y.sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net[3] = nn.Conv2d(31, 64, 1)
+    with cnn.no_grad(), pytest.raises(cnn.errors.ShapeError, match="to have 31 channels, but got 32"):
+        net(x)
+    net[3] = nn.Conv2d(32, 64, 1, dtype=cnn.float64)
+    with cnn.no_grad(), pytest.raises(cnn.errors.DTypeError, match="same dtype"):
+        net(x)

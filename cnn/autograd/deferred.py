@@ -4,7 +4,8 @@ A convolution inside a network is not computed when it is called but when its re
 behind it, both are computed in one pass over memory (`s->relu` in csrc/kernels/conv2d.h), and the values before the
 ReLU are never stored. If a 2x2 max-pooling follows, it goes along as well (`s->pool`). A batch_norm between the two
 that is a mere multiplication and addition, in evaluation mode, does not look either: where no gradients are recorded,
-the convolution takes it along (`s->scale`), and waits on.
+the convolution takes it along (`s->scale`), and waits on. So does a 1x1 convolution behind a depthwise one
+(`s->before`).
 
 Nobody can tell the difference: everything is checked when it is called, and what still waits is computed before a
 tensor is changed in place, and at the latest when the outermost Module returns. Outside of a Module with children

@@ -7,31 +7,49 @@ from cnn import _cnn
 from cnn.autograd import deferred
 from cnn.autograd.deferred import Unrectified
 from cnn.autograd.function import Operation
+from cnn.autograd.grad_mode import mode
 from cnn.backends import conv as settings
 from cnn.ops.creation import empty
+from cnn.tensor import Tensor
 
 from . import init
 from .module import Module
 from .pad import pad
 from .parameter import Parameter
-from .relu import Relu
+from .relu import Relu, WaitingRelu
 from .sizes import pair, whole
 
 
 class WaitingConvolution:
-    """A convolution that is checked and not yet computed (cnn/autograd/deferred.py). Calling it does that."""
+    """A convolution that is checked and not yet computed (cnn/autograd/deferred.py). Calling it does that.
 
-    __slots__ = ("arguments", "scale")
+    Its input may wait as well: `before` is then the depthwise convolution that makes it, or the WaitingRelu of one, and
+    the array among the arguments is None.
+    """
 
-    def __init__(self, arguments, scale=None):
-        self.arguments, self.scale = arguments, scale
+    __slots__ = ("arguments", "scale", "before")
+
+    def __init__(self, arguments, scale=None, before=None):
+        self.arguments, self.scale, self.before = arguments, scale, before
 
     def __call__(self, relu=False):
+        if self.before is not None:
+            has_relu = isinstance(self.before, WaitingRelu)
+            first = self.before.convolution if has_relu else self.before
+            _, w, b, *geometry = self.arguments
+            y = _cnn.conv2d_separable_forward(*first.arguments, first.scale, has_relu, w, b, self.scale, relu)
+            if y is not None:
+                return y
+            self.arguments, self.before = (self.before(), w, b, *geometry), None
         return _cnn.conv2d_forward(*self.arguments, relu, self.scale)
 
     def pooled(self, keep):
         """Through a ReLU and 2x2 max-pooling: (y, argmax or None, H, W); None where there is no way to that."""
-        return _cnn.conv2d_pool_forward(*self.arguments, self.scale, keep)
+        return None if self.before is not None else _cnn.conv2d_pool_forward(*self.arguments, self.scale, keep)
+
+    def is_depthwise(self):
+        _, w, *_, groups, _ = self.arguments
+        return w.shape[:2] == (groups, 1) and self.before is None
 
     def with_batch_norm(self, weight, bias, running_mean, running_var, eps):
         """This convolution and a batch_norm in evaluation mode behind it, as one; None where that cannot be."""
@@ -42,7 +60,31 @@ class WaitingConvolution:
         if folded is None:
             return None
         scale, shift = folded
-        return WaitingConvolution((x, w, shift, *rest), scale)
+        return WaitingConvolution((x, w, shift, *rest), scale, self.before)
+
+
+POINTWISE = (1, 1, 0, 0, 0, 0, 1, 1, 1)  # the geometry of a 1x1 convolution of all pixels
+
+
+def behind_depthwise(input, weight, bias):
+    """A pointwise convolution of what a depthwise one, still waiting, will compute: both are one pass, and what is
+    between them is not stored (MobileNets: Howard et al. 2017, section 3.1). None where that is not what is asked for,
+    or where somebody may want gradients."""
+    before = getattr(input, "__dict__", {}).get("_pending")
+    first = before.convolution if isinstance(before, WaitingRelu) and before.array is None else before
+    if not isinstance(first, WaitingConvolution) or not first.is_depthwise():
+        return None
+    if not all(isinstance(t, Tensor) for t in (weight, bias) if t is not None):
+        return None
+    if mode.enabled and any(t is not None and t._requires_grad for t in (input, weight, bias)):
+        return None
+    w, b = weight._a, None if bias is None else bias._a
+    channels = first.arguments[1]
+    if w.ndim != 4 or w.shape[1:] != (channels.shape[0], 1, 1) or w.dtype != channels.dtype:
+        return None
+    if b is not None and (b.shape != w.shape[:1] or b.dtype != w.dtype):
+        return None
+    return deferred.wait(WaitingConvolution((None, w, b, *POINTWISE, settings.code), before=before))
 
 
 class Convolution(Operation):
@@ -121,11 +163,15 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     padding is an int, two of them, 'valid' (none) or 'same' (the size stays; stride 1 only).
     Raises ShapeError where the shapes do not fit each other, DTypeError where the types differ.
     """
+    kernel_size = weight.shape[2:] if isinstance(padding, str) else None
+    geometry = geometry_of(kernel_size, stride, padding, dilation, groups)
+    if deferred.state.depth and geometry == POINTWISE:
+        output = behind_depthwise(input, weight, bias)
+        if output is not None:
+            return output
     unbatched = input.ndim == 3
     if unbatched:
         input = input.unsqueeze(0)
-    kernel_size = weight.shape[2:] if isinstance(padding, str) else None
-    geometry = geometry_of(kernel_size, stride, padding, dilation, groups)
     output = Convolution.apply(input, weight, bias, geometry)
     return output.squeeze(0) if unbatched else output
 

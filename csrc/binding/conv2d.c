@@ -234,6 +234,68 @@ fail:
     return NULL;
 }
 
+/* A depthwise layer, its ReLU if `middle_relu`, and a 1x1 layer behind it, in one pass: what is between them is never
+ * stored. */
+PyObject *py_conv2d_separable_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    PyArrayObject *x = NULL, *w1 = NULL, *b1 = NULL, *scale1 = NULL, *w2 = NULL, *b2 = NULL, *scale2 = NULL, *y = NULL;
+    PyObject *result = NULL;
+    conv2d_before before = {0};
+    conv2d_shape *first = &before.layer, second;
+    ptrdiff_t relu1, relu2;
+    PyObject *const *behind = args + 5 + GEOMETRY;
+    if (check_nargs("conv2d", nargs, 9 + GEOMETRY) < 0 ||
+        parse_size(args[4 + GEOMETRY], "conv2d", "middle_relu", 0, 1, &relu1) < 0 ||
+        parse_size(behind[3], "conv2d", "relu", 0, 1, &relu2) < 0 ||
+        parse_convolution("conv2d", args, 0, args + 3, &x, &w1, first) < 0 ||
+        channels_arg(args[2], "bias", w1, &b1) < 0 || channels_arg(args[3 + GEOMETRY], "scale", w1, &scale1) < 0 ||
+        !(w2 = array_arg(behind[0], "conv2d", "pointwise weight", PyArray_TYPE(x), 4)) ||
+        channels_arg(behind[1], "pointwise bias", w2, &b2) < 0 ||
+        channels_arg(behind[2], "pointwise scale", w2, &scale2) < 0) {
+        goto done;
+    }
+    const npy_intp middle[4] = {first->N, first->OC, first->OH, first->OW};
+    const geometry one_by_one = {.SH = 1, .SW = 1, .DH = 1, .DW = 1, .G = 1, .algorithm = first->algorithm};
+    if (check_sizes(middle, w2, &one_by_one, &second) < 0) {
+        goto done;
+    }
+    first->y = second.x = strides_channels_last(second.C, second.H, second.W);
+    first->relu = (int)relu1;
+    first->scale = data_or_null(scale1);
+    before.w = PyArray_DATA(w1);
+    before.b = data_or_null(b1);
+    second.relu = (int)relu2;
+    second.scale = data_or_null(scale2);
+    second.before = &before;
+    const struct kernels *kernels = kernels_of(x);
+    int can;
+    kernels->conv2d_can_follow(&second, &can);
+    if (!can) {
+        result = Py_NewRef(Py_None);
+        goto done;
+    }
+    npy_intp dims[4] = {second.N, second.OC, second.OH, second.OW};
+    if (!(y = array_new(4, dims, PyArray_TYPE(x), CHANNELS_LAST))) {
+        goto done;
+    }
+    second.y = strides_channels_last(second.OC, second.OH, second.OW);
+    PyThreadState *state = kernel_enter(work_of(first) + work_of(&second));
+    kernels->conv2d_forward(&second, PyArray_DATA(x), PyArray_DATA(w2), data_or_null(b2), PyArray_DATA(y));
+    if (kernel_leave(state) == 0) {
+        result = Py_NewRef(y);
+    }
+done:
+    Py_XDECREF(x);
+    Py_XDECREF(w1);
+    Py_XDECREF(b1);
+    Py_XDECREF(scale1);
+    Py_XDECREF(w2);
+    Py_XDECREF(b2);
+    Py_XDECREF(scale2);
+    Py_XDECREF(y);
+    return result;
+}
+
 /* conv2d, relu and max_pool2d of windows of 2x2 in one pass. H and W are those of the convolution's output, which is
  * never stored. */
 PyObject *py_conv2d_pool_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)

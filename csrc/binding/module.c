@@ -49,6 +49,8 @@ PyObject *ShapeError, *DTypeError;
     F(log_softmax_backward, "(dy, y, dim) -> dx")                                                                      \
     F(conv2d_check, "(x, w, b or None, geometry: ten numbers): the errors of conv2d_forward, and no result")           \
     F(conv2d_forward, "(x, w, b or None, geometry: ten numbers, relu, scale or None) -> relu(scale * sums + b)")       \
+    F(conv2d_separable_forward,                                                                                        \
+      "(x, w, b, geometry, scale, middle_relu, pointwise w, b, scale, relu) -> y, or None where it cannot")            \
     F(conv2d_pool_forward, "(x, w, b, geometry, scale, keep) -> (y, argmax or None, H, W), or None where it cannot")   \
     F(conv2d_backward_input, "(dy, w, H, W, geometry) -> dx")                                                          \
     F(conv2d_explain, "(x, w, geometry) -> how forward, dx and dw are computed, in words")                             \

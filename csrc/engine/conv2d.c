@@ -103,6 +103,13 @@ void FN(conv2d_can_pool)(const conv2d_shape *s, int *can)
            (use_winograd(s, CONV2D_FORWARD) || FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_PLANES);
 }
 
+/* Whether the depthwise layer s->before can be computed along: 1x1 layers read their input strip by strip. */
+void FN(conv2d_can_follow)(const conv2d_shape *s, int *can)
+{
+    const conv2d_shape *first = &s->before->layer;
+    *can = !use_plain(first, CONV2D_FORWARD) && !use_plain(s, CONV2D_FORWARD) && FN(direct_can_follow)(first, s);
+}
+
 void FN(conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size)
 {
     if (s->algorithm == CONV2D_PLAIN) {

@@ -234,9 +234,38 @@ static void correlate(enum direct_way way, const correlation *c, const real *in,
     }
 }
 
+int FN(direct_can_follow)(const conv2d_shape *first, const conv2d_shape *second)
+{
+    const double weights = 512 << 10, shortest = 16 << 20; /* bytes, multiplications: see cut_batch */
+    correlation c = forward_correlation(second);
+    int is_depthwise = FN(direct_way_of)(first, CONV2D_FORWARD) == DIRECT_DEPTHWISE;
+    int is_pointwise = c.h.taps == 1 && c.w.taps == 1 && c.h.in == c.h.out && c.w.in == c.w.out && c.G == 1;
+    return is_depthwise && is_pointwise && c.IC >= VLEN &&
+           FN(direct_way_of)(second, CONV2D_FORWARD) == DIRECT_CHANNELS &&
+           (double)(c.IC * c.OC) * sizeof(real) <= weights && correlation_work(&c) >= shortest;
+}
+
+static void forward_behind_depthwise(correlation *c, const conv2d_before *before, const real *x, const real *w,
+                                     const real *b, real *y)
+{
+    depthwise d;
+    depthwise_phase phase = {.c = forward_correlation(&before->layer)};
+    if (FN(depthwise_prepare)(&d, &phase, 1, x, before->w, before->b) < 0) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    c->before = &d;
+    FN(correlate_channels)(c, NULL, w, b, y);
+    memory_put(d.weights);
+}
+
 void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
     correlation c = forward_correlation(s);
+    if (s->before != NULL) {
+        forward_behind_depthwise(&c, s->before, x, w, b, y);
+        return;
+    }
     correlate(FN(direct_way_of)(s, CONV2D_FORWARD), &c, x, w, b, y);
 }
 

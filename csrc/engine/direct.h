@@ -33,7 +33,8 @@ typedef struct {
     const real *scale;                         /* of the sums, one a channel of the output; NULL for ones */
     int relu, pool;                            /* pool, argmax: as in conv2d_shape; direct_planes.c alone */
     int32_t *argmax;
-    const real *rectified; /* see rectify_rows; or NULL. direct_planes.c looks at it, and no other way */
+    const real *rectified;          /* see rectify_rows; or NULL. direct_planes.c looks at it, and no other way */
+    const struct depthwise *before; /* computes the input, strip by strip; or NULL. direct_channels.c alone */
 } correlation;
 
 #ifdef CNN_VARIANT
@@ -123,6 +124,26 @@ typedef struct {
 void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
                              const real *bias);
 
+/* What all threads share of a depthwise layer. */
+typedef struct depthwise {
+    const depthwise_phase *phases;
+    ptrdiff_t count;
+    const real *in;
+    real *weights, *bias; /* weights: [kh][kw][lane], bias: [lane] */
+    ptrdiff_t lanes;
+    cut cut; /* by the rows of the first phase, which has the most */
+    int in_place, out_in_place;
+} depthwise;
+
+/* Packs the weights, which belong into memory_put afterwards. Returns -1 if there is no memory for them. */
+int FN(depthwise_prepare)(depthwise *d, const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
+                          const real *bias);
+
+/* Output rows row .. row+rows-1 of one image into `out`, channels last; not fewer channels than VLEN. `room` takes
+ * depthwise_room values. */
+void FN(depthwise_rows)(const depthwise *d, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room, real *out);
+ptrdiff_t FN(depthwise_room)(const depthwise *d, ptrdiff_t rows);
+
 /* dw[...] = sum over images and outputs of dout * in, and db = sum of dout unless it is NULL. For a forward
  * correlation: weights in the order of memory. */
 void FN(correlate_channels_weight)(const correlation *c, const real *in, const real *dout, real *dw, real *db);
@@ -139,6 +160,9 @@ enum direct_way { DIRECT_CHANNELS, DIRECT_PLANES, DIRECT_DEPTHWISE, DIRECT_DOTS 
 /* Which way serves a pass of a layer, and the same in words. */
 enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass);
 void FN(direct_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size);
+
+/* Whether the second layer can read what it needs of the first one while that is computed. */
+int FN(direct_can_follow)(const conv2d_shape *first, const conv2d_shape *second);
 
 void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y);
 void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx);

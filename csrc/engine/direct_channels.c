@@ -46,7 +46,7 @@ typedef struct {
 
 static layout layout_of(const correlation *c, ptrdiff_t rows)
 {
-    if (c->in.c == 1 && axis_inside(c->h) && axis_inside(c->w)) {
+    if (c->before == NULL && c->in.c == 1 && axis_inside(c->h) && axis_inside(c->w)) {
         return (layout){.pixel = c->in.w, .row = c->in.h, .image = c->in.n, .in_place = 1};
     }
     layout l = {.pixel = c->IC, .row = c->IC * axis_reach(c->w, c->w.out)};
@@ -80,6 +80,12 @@ static void fill_runs(const correlation *c, layout l, runs *r)
 static const real *strip_input(const correlation *c, layout l, const real *in, ptrdiff_t group, ptrdiff_t first,
                                ptrdiff_t images, ptrdiff_t row, ptrdiff_t rows, real *room)
 {
+    for (ptrdiff_t i = 0; c->before != NULL && i < images; i++) {
+        FN(depthwise_rows)(c->before, first + i, row, rows, room + images * l.image, room + i * l.image);
+    }
+    if (c->before != NULL) {
+        return room;
+    }
     const real *image = in + first * c->in.n + group * c->IC * c->in.c;
     if (l.in_place) {
         return image + axis_first(c->h, row) * c->in.h + axis_first(c->w, 0) * c->in.w;
@@ -298,7 +304,8 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     strip s = cut_strip(x, number), next = cut_strip(x, number + 1);
     real *room = NULL;
     if (!x->layout.in_place) {
-        room = scratch((size_t)(s.images * x->layout.image + PACK_SLACK) * sizeof(real));
+        ptrdiff_t slack = c->before != NULL ? FN(depthwise_room)(c->before, s.rows) : PACK_SLACK;
+        room = scratch((size_t)(s.images * x->layout.image + slack) * sizeof(real));
         if (room == NULL) {
             kernel_abort(KERNEL_NO_MEMORY);
             return;
@@ -310,7 +317,7 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     chunk_bounds(x->blocks.count, x->block_chunks, part, &begin, &end);
     ptrdiff_t pixels = s.images * s.rows * c->w.out, tiles = (end - begin) * ceil_div(pixels, channel_tile_pixels(2));
     prefetch ahead = {0};
-    if (next.images > 0) {
+    if (next.images > 0 && c->before == NULL) {
         ahead = strip_ahead(x->in, c->in, c->G * c->IC, input_rows(c, next), tiles);
     }
     for (ptrdiff_t block = begin; block < end; block++) {
@@ -332,7 +339,7 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
     context x = {.c = c, .in = in, .w = w, .bias = bias, .out = out, .blocks = vector_blocks_of(c->OC)};
     x.taps = c->h.taps * c->w.taps * c->IC;
     double row_bytes = (double)c->h.step * axis_reach(c->w, c->w.out) * c->IC * sizeof(real);
-    x.block_chunks = cut_blocks(&x);
+    x.block_chunks = c->before != NULL ? 1 : cut_blocks(&x); /* or it would be computed anew for each */
     x.cut = FN(cut_batch)(c, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, x.block_chunks);
     x.layout = layout_of(c, x.cut.rows);
     x.runs = runs_of(c, x.layout);
@@ -355,7 +362,7 @@ void FN(correlate_channels)(const correlation *c, const real *in, const real *w,
     parallel_for(c->G * x.blocks.count, pack_block, &x);
 
     ptrdiff_t chunks = x.cut.image_chunks * x.cut.strips * c->G;
-    if (chunks * x.block_chunks < 16) {
+    if (chunks * x.block_chunks < 16 && c->before == NULL) {
         x.block_chunks = at_most(x.blocks.count, ceil_div(16, chunks));
     }
     parallel_for(chunks * x.block_chunks, correlate_chunk, &x);

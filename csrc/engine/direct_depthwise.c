@@ -41,15 +41,7 @@ static void outputs_inside(axis a, ptrdiff_t *begin, ptrdiff_t *end)
     *end = last < a.in ? at_least(at_most((a.in - 1 - last) / a.step + 1, a.out), *begin) : *begin;
 }
 
-typedef struct {
-    const depthwise_phase *phases;
-    ptrdiff_t count;
-    const real *in;
-    real *weights, *bias; /* weights: [kh][kw][lane], bias: [lane] */
-    ptrdiff_t lanes;
-    cut cut; /* by the rows of the first phase, which has the most */
-    int in_place, out_in_place;
-} context;
+typedef depthwise context;
 
 /* ---- forward, and backward to the input -------------------------------------------------------------------------- */
 
@@ -275,13 +267,12 @@ static prefetch next_rows(const correlation *c, const real *in, ptrdiff_t image,
     return prefetch_of(in + next * c->in.h, rows * c->in.h, c->w.out / 4);
 }
 
-/* Output rows row .. row+rows-1 of one phase and image. */
-static void phase_strip(const context *x, const depthwise_phase *phase, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows,
-                        real *room)
+/* Output rows row .. row+rows-1 of one phase and image, to `out`. */
+static void phase_strip(const context *x, const correlation *c, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows,
+                        real *room, real *out)
 {
-    const correlation *c = &phase->c;
     const real *in = x->in + image * c->in.n;
-    real *out = phase->out + image * c->out.n + row * c->out.h, *results = room + room_in(x, c, rows);
+    real *results = room + room_in(x, c, rows);
     ptrdiff_t first = 0, in_row = c->in.h, in_pixel = c->in.w;
     if (!x->in_place) {
         first = load_rows(x, c, image, row, rows, room);
@@ -345,12 +336,14 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
     for (; image < last; image++) {
         for (ptrdiff_t begin = row; begin < row + x->cut.rows; begin += some) {
             for (ptrdiff_t p = 0; p < x->count; p++) {
-                ptrdiff_t rows = at_most(some, x->phases[p].c.h.out - begin);
+                const correlation *c = &x->phases[p].c;
+                ptrdiff_t rows = at_most(some, c->h.out - begin);
                 if (in_turns) {
                     prefetch_output(x, image, begin + 1, p);
                 }
                 if (rows > 0) {
-                    phase_strip(x, x->phases + p, image, begin, rows, room);
+                    real *out = x->phases[p].out + image * c->out.n + begin * c->out.h;
+                    phase_strip(x, c, image, begin, rows, room, out);
                 }
             }
         }
@@ -367,31 +360,50 @@ static cut cut_depthwise(const context *x)
     return FN(cut_batch)(&as_dense, row_bytes * c->h.taps * c->h.spread / c->h.step, row_bytes, 1);
 }
 
-void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
-                             const real *bias)
+int FN(depthwise_prepare)(depthwise *d, const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
+                          const real *bias)
 {
     const correlation *c = &phases->c;
-    context x = {.phases = phases, .count = count, .in = in, .lanes = lanes_of(c)};
-    x.cut = cut_depthwise(&x);
-    x.in_place = c->in.c == 1 && c->G >= VLEN;
-    x.out_in_place = c->out.c == 1 && c->G >= VLEN;
+    *d = (depthwise){.phases = phases,
+                     .count = count,
+                     .in = in,
+                     .lanes = lanes_of(c),
+                     .in_place = c->in.c == 1 && c->G >= VLEN,
+                     .out_in_place = c->out.c == 1 && c->G >= VLEN};
     ptrdiff_t taps = c->w_ic_taps;
-    x.weights = memory_get((size_t)((taps + 1) * x.lanes) * sizeof(real));
-    if (x.weights == NULL) {
-        kernel_abort(KERNEL_NO_MEMORY);
-        return;
+    d->weights = memory_get_zeroed((size_t)((taps + 1) * d->lanes) * sizeof(real));
+    if (d->weights == NULL) {
+        return -1;
     }
-    x.bias = x.weights + taps * x.lanes;
-    memset(x.weights, 0, (size_t)((taps + 1) * x.lanes) * sizeof(real));
+    d->cut = cut_depthwise(d);
+    d->bias = d->weights + taps * d->lanes;
     for (ptrdiff_t k = 0; k < c->G; k++) {
         for (ptrdiff_t t = 0; t < taps; t++) {
             real weight = w[k * c->w_group + t];
-            x.weights[t * x.lanes + k] = c->scale != NULL ? weight * c->scale[k] : weight;
+            d->weights[t * d->lanes + k] = c->scale != NULL ? weight * c->scale[k] : weight;
         }
-        x.bias[k] = bias != NULL ? bias[k] : 0;
+        d->bias[k] = bias != NULL ? bias[k] : 0;
     }
-    parallel_for(x.cut.image_chunks * x.cut.strips, correlate_chunk, &x);
-    memory_put(x.weights);
+    return 0;
+}
+
+void FN(depthwise_rows)(const depthwise *d, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room, real *out)
+{
+    phase_strip(d, &d->phases->c, image, row, rows, room, out);
+}
+
+ptrdiff_t FN(depthwise_room)(const depthwise *d, ptrdiff_t rows) { return room_in(d, &d->phases->c, rows); }
+
+void FN(correlate_depthwise)(const depthwise_phase *phases, ptrdiff_t count, const real *in, const real *w,
+                             const real *bias)
+{
+    depthwise d;
+    if (FN(depthwise_prepare)(&d, phases, count, in, w, bias) < 0) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    parallel_for(d.cut.image_chunks * d.cut.strips, correlate_chunk, &d);
+    memory_put(d.weights);
 }
 
 /* ---- backward to the weights ------------------------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ enum conv2d_pass { CONV2D_FORWARD, CONV2D_BACKWARD_INPUT, CONV2D_BACKWARD_WEIGHT
  *
  * S stride, P padding at the top and on the left (what lies below and to the right follows from OH and OW),
  * D dilation, G groups. */
-typedef struct {
+typedef struct conv2d_shape {
     ptrdiff_t N, C, H, W, OC, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW, G;
     strides4 x, y; /* memory order of x and dx, and of y and dy: (N,C,H,W) or (N,H,W,C), dense */
     enum conv2d_algorithm algorithm;
@@ -35,7 +35,15 @@ typedef struct {
     int pool;          /* forward only: y is (N,OC,OH/2,OW/2), the largest value of each window of 2x2 outputs; only */
     int32_t *argmax;   /* where conv2d_can_pool says so. argmax: their positions as in max_pool2d.c, or NULL */
     int relu;          /* negative outputs become 0 */
+    const struct conv2d_before *before; /* only where conv2d_can_follow says so; or NULL */
 } conv2d_shape;
+
+/* A depthwise layer whose outputs are the next layer's input and of no other use (a depthwise separable convolution,
+ * Howard et al. 2017). They are never stored: x is this layer's input, and the other's field x means nothing. */
+typedef struct conv2d_before {
+    conv2d_shape layer;
+    const real *w, *b;
+} conv2d_before;
 
 /* The strides of a dense activation of c channels of h x w, in one order or the other. Of planes of a single value both
  * are true, and it counts as channels last: its pixels, those of the images, are c apart. */

@@ -76,6 +76,7 @@
     K(conv2d_backward_weight, (const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db))              \
     K(conv2d_output_order, (const conv2d_shape *s, int *channels_last))                                                \
     K(conv2d_can_pool, (const conv2d_shape *s, int *can))                                                              \
+    K(conv2d_can_follow, (const conv2d_shape *s, int *can))                                                            \
     K(conv2d_explain, (const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size))                         \
     K(fma_peak, (ptrdiff_t rounds, real *out, ptrdiff_t chunks, double *operations))                                   \
     K(normal_transform, (real * x, ptrdiff_t blocks, double mean, double std))                                         \
