@@ -133,7 +133,7 @@ class OuterProducts(LeafGradient):
     (csrc/kernels/gradient.h). dy and x are copied: what they lie in may be changed before somebody looks.
     """
 
-    MOST_ROWS = 4
+    MOST_ROWS = 32
     SMALLEST_WEIGHT = 1 << 18
 
     def __init__(self, dy, x, weight):

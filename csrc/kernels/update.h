@@ -13,41 +13,103 @@
 
 #include <math.h>
 
+#include "../memory.h"
+#include "../simd/simd.h"
 #include "../threads.h"
 #include "kernels.h"
 
 /* An update reads and writes up to seven arrays: 8192 floats of each are 220 KB, 20 to 40 us of memory traffic. */
 enum { UPDATE_GRAIN = 1 << 13 };
 
-/* Values of a gradient that are formed at a time: they fit in the first-level cache with room for what they update. */
-enum { FORMED_AT_ONCE = 1 << 11 };
+/* A gradient of two factors is formed for a band of rows and some panels of columns at a time: FORMED columns, which
+ * fit in the first-level cache with room for what they update. */
+#define PANEL (2 * VLEN)
+enum { BAND = 4, FORMED = 2048 };
 
 typedef void update_piece(const void *optimiser, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, const real *restrict dp);
+
+/* Two factors in the order in which they are read, with zeros where bands and panels are not full. */
+typedef struct {
+    real *dy; /* [band of OC][n][BAND] */
+    real *x;  /* [panel of C][n][PANEL] */
+} factors;
 
 typedef struct {
     update_piece *piece;
     const void *optimiser;
     const gradient *gradients;
     const ptrdiff_t *sizes;
+    factors *factors;
     ptrdiff_t count, total, chunks;
 } update;
 
-/* dw[j] = the gradient of weight (o, i + j), summed over n in the order of linear's own kernels: the same bits. */
-static inline void form_gradient(const gradient *g, ptrdiff_t o, ptrdiff_t i, real *restrict dw, ptrdiff_t length)
+static inline ptrdiff_t parts_of(ptrdiff_t n, ptrdiff_t size) { return (n + size - 1) / size; }
+
+/* to[part][n][size] of from (N,C); returns what lies behind it. */
+static inline real *pack_factor(const real *from, ptrdiff_t N, ptrdiff_t C, ptrdiff_t size, real *to)
 {
-    const real first = g->dy[o];
-    for (ptrdiff_t j = 0; j < length; j++) {
-        dw[j] = 0 + first * g->x[i + j]; /* never -0 */
+    for (ptrdiff_t c = 0; c < C; c += size) {
+        for (ptrdiff_t n = 0; n < N; n++) {
+            for (ptrdiff_t i = 0; i < size; i++) {
+                *to++ = c + i < C ? from[n * C + c + i] : 0;
+            }
+        }
     }
-    for (ptrdiff_t n = 1; n < g->N; n++) {
-        const real dy = g->dy[n * g->OC + o];
-        const real *restrict x = g->x + n * g->C + i;
-        for (ptrdiff_t j = 0; j < length; j++) {
-            dw[j] += dy * x[j];
+    return to;
+}
+
+/* dw[k*FORMED + j] = the gradient of weight (o + k, i + j) for the rows of a band and `panels` panels of columns.
+ * Summed over n in the order of linear's own kernels: the same bits. */
+static inline void form_gradient(const gradient *g, factors f, ptrdiff_t band, ptrdiff_t panel, ptrdiff_t panels,
+                                 real *dw)
+{
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3)
+#define DECLARE(k) vec a##k = v_zero(), b##k = v_zero();
+#define STEP(k)                    \
+    {                              \
+        vec s = v_set1(dy[k]);     \
+        V_PIN(s);                  \
+        a##k = v_fma(s, x0, a##k); \
+        b##k = v_fma(s, x1, b##k); \
+    }
+#define STORE(k)                    \
+    v_store(dw + k * FORMED, a##k); \
+    v_store(dw + k * FORMED + VLEN, b##k);
+    const real *x = f.x + panel * g->N * PANEL;
+    for (ptrdiff_t p = 0; p < panels; p++, dw += PANEL) {
+        const real *dy = f.dy + band * g->N * BAND;
+        EACH_ROW(DECLARE)
+        for (ptrdiff_t n = 0; n < g->N; n++, dy += BAND, x += PANEL) {
+            vec x0 = v_load(x), x1 = v_load(x + VLEN);
+            EACH_ROW(STEP)
+        }
+        EACH_ROW(STORE)
+    }
+#undef EACH_ROW
+#undef DECLARE
+#undef STEP
+#undef STORE
+}
+
+/* The rows of one band of array t, panels begin..end-1 of their columns. */
+static inline void update_band(const update *u, ptrdiff_t t, ptrdiff_t band, ptrdiff_t rows, ptrdiff_t begin,
+                               ptrdiff_t end)
+{
+    const gradient *g = &u->gradients[t];
+    _Alignas(64) real dw[BAND * FORMED];
+    for (ptrdiff_t p = begin; p < end; p += FORMED / PANEL) {
+        const ptrdiff_t panels = end - p < FORMED / PANEL ? end - p : FORMED / PANEL, i = p * PANEL;
+        const ptrdiff_t columns = g->C - i < panels * PANEL ? g->C - i : panels * PANEL;
+        form_gradient(g, u->factors[t], band, p, panels, dw);
+        for (ptrdiff_t k = 0; k < rows; k++) {
+            const ptrdiff_t at = (band * BAND + k) * g->C + i;
+            u->piece(u->optimiser, t, at, at + columns, dw + k * FORMED);
         }
     }
 }
 
+/* Values begin..end of array t. Where the gradient is two factors, they are counted band by band, and in a band panel
+ * by panel; a panel belongs to where its first value is. */
 static inline void update_values(const update *u, ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end)
 {
     const gradient *g = &u->gradients[t];
@@ -55,14 +117,11 @@ static inline void update_values(const update *u, ptrdiff_t t, ptrdiff_t begin, 
         u->piece(u->optimiser, t, begin, end, g->values + begin);
         return;
     }
-    _Alignas(64) real dw[FORMED_AT_ONCE];
-    while (begin < end) {
-        ptrdiff_t o = begin / g->C, i = begin % g->C, length = g->C - i;
-        length = length > end - begin ? end - begin : length;
-        length = length > FORMED_AT_ONCE ? FORMED_AT_ONCE : length;
-        form_gradient(g, o, i, dw, length);
-        u->piece(u->optimiser, t, begin, begin + length, dw);
-        begin += length;
+    for (ptrdiff_t band = begin / (BAND * g->C); band * BAND * g->C < end; band++) {
+        const ptrdiff_t o = band * BAND, rows = g->OC - o < BAND ? g->OC - o : BAND;
+        const ptrdiff_t from = begin > o * g->C ? begin - o * g->C : 0;
+        const ptrdiff_t to = end - o * g->C < rows * g->C ? end - o * g->C : rows * g->C;
+        update_band(u, t, band, rows, parts_of(from, rows * PANEL), parts_of(to, rows * PANEL));
     }
 }
 
@@ -83,12 +142,32 @@ static inline void update_chunk(void *context, ptrdiff_t chunk)
 static inline void update_all(update_piece *piece, const void *optimiser, const gradient *gradients, ptrdiff_t count,
                               const ptrdiff_t *sizes)
 {
-    update u = {piece, optimiser, gradients, sizes, count, 0, 0};
+    update u = {piece, optimiser, gradients, sizes, NULL, count, 0, 0};
+    size_t packed = 0;
     for (ptrdiff_t t = 0; t < count; t++) {
+        const gradient *g = &gradients[t];
         u.total += sizes[t];
+        packed += g->values ? 0 : (size_t)(g->N * (parts_of(g->OC, BAND) * BAND + parts_of(g->C, PANEL) * PANEL));
+    }
+    if (packed > 0) {
+        u.factors = memory_get((size_t)count * sizeof(factors) + packed * sizeof(real));
+        if (u.factors == NULL) {
+            kernel_abort(KERNEL_NO_MEMORY);
+            return;
+        }
+        real *room = (real *)(u.factors + count);
+        for (ptrdiff_t t = 0; t < count; t++) {
+            const gradient *g = &gradients[t];
+            if (g->values == NULL) {
+                u.factors[t].dy = room;
+                u.factors[t].x = pack_factor(g->dy, g->N, g->OC, BAND, room);
+                room = pack_factor(g->x, g->N, g->C, PANEL, u.factors[t].x);
+            }
+        }
     }
     u.chunks = chunks_of(u.total, UPDATE_GRAIN);
     parallel_for(u.chunks, update_chunk, &u);
+    memory_put(u.factors);
 }
 
 /* The gradient to go by: turned around to climb instead of descend, and with `decay` times the parameter added (the
