@@ -69,6 +69,8 @@ shapes = {
 
 def main():
     options, given, resume = utils.read_options(opt_dict, {"course": course})
+    if options["data"] == "shapes":
+        options.update({key: value for key, value in shapes.items() if key not in given})
     try:
         if resume:
             options = utils.resumed_options(options, given, resume)
@@ -90,8 +92,6 @@ def find_data(options, given):
         if key in given and not os.path.isfile(options[key]):
             raise utils.InputError(f"{key}: {options[key]}: no such file; without this option main.py makes it")
 
-    if options["data"] == "shapes":
-        options.update({key: value for key, value in shapes.items() if key not in given})
     wanted = {key: options[key] for key in ("trn_root", "val_root", "data", "data_root", "offline", "seed")}
     try:
         options["data_name"] = get_data(**wanted)

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import csv
 import difflib
+import glob
 import json
 import math
 import os
@@ -340,6 +341,10 @@ def read_options(defaults, presets, argv=None):
 def resumed_options(options, given, resume):
     """The options of the run to go on with, and its checkpoint as 'resume'. Only a few may be changed on the way."""
     path = os.path.join(options["run_root"], options["tag"], "last.pt") if resume is True else resume
+    if resume is True and not os.path.isfile(path):
+        others = sorted(glob.glob(os.path.join(glob.escape(options["run_root"]), "*", "last.pt")))
+        hint = f"; there is {', '.join(others)}: name it, --resume FILE" if others else ""
+        raise InputError(f"{path}: no such checkpoint{hint}")
     state = load(path)
     try:
         saved = state["options"]

@@ -414,3 +414,70 @@ def test_format_of_a_scalar(text):
     for value in (0.123456, 3.0):
         assert text.format(cnn.tensor(value)) == text.format(torch.tensor(value))
         assert "%.4f" % cnn.tensor(value) == "%.4f" % torch.tensor(value)  # noqa: UP031
+
+
+z = cnn.zeros
+SHAPES_THAT_DO_NOT_FIT = {
+    "add": lambda: z(3) + z(2),
+    "add_": lambda: z(3).add_(z(2), alpha=2),
+    "mul_": lambda: z(3).mul_(z(2)),
+    "eq": lambda: z(3) == z(2),
+    "bitwise_and": lambda: (z(3) > 0) & (z(2) > 0),
+    "logical_or": lambda: cnn.logical_or(z(3), z(2)),
+    "copy_": lambda: z(3).copy_(z(2)),
+    "where": lambda: cnn.where(z(3) > 0, 1.0, z(2)),
+    "clamp": lambda: z(3).clamp(min=z(2)),
+    "masked_select": lambda: cnn.masked_select(z(3), z(2) > 0),
+    "isclose": lambda: cnn.isclose(z(3), z(2)),
+    "allclose": lambda: cnn.allclose(z(3), z(2)),
+    "broadcast_tensors": lambda: cnn.broadcast_tensors(z(3), z(1), z(2)),
+    "matmul": lambda: z(3, 4, 4) @ z(2, 4, 4),
+    "normal": lambda: cnn.normal(z(3), z(2)),
+    "bernoulli_": lambda: z(3).bernoulli_(z(2)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES_THAT_DO_NOT_FIT)
+def test_shapes_that_do_not_fit_are_named(name):
+    with pytest.raises(cnn.errors.ShapeError, match=rf"{name}\(\): The size of tensor a \(3\) must match .* b \(2\) "):
+        SHAPES_THAT_DO_NOT_FIT[name]()
+
+
+REFUSED = {
+    "a size that is a fraction": (lambda: z(4).view(2.0, 2), TypeError, r"view\(\): expected integers, got \(2.0, 2\)"),
+    "zeros of a fraction": (lambda: z(2.5), TypeError, r"zeros\(\): expected integers, got \(2.5,\)"),
+    "cat of one tensor": (lambda: cnn.cat(z(2, 2)), TypeError, r"cat\(\): .* must be tuple of Tensors, not Tensor"),
+    "hstack of nothing": (lambda: cnn.hstack([]), RuntimeError, r"hstack\(\): expected a non-empty list"),
+    "outer of a matrix": (lambda: cnn.outer(z(2), z(2, 2)), RuntimeError, "outer: expected 1-D argument vec2, got 2-D"),
+    "tril of a vector": (lambda: cnn.tril(z(3)), RuntimeError, r"tril: .* at least 2 dimensions, got shape \[3\]"),
+    "diag of a cube": (lambda: cnn.diag(z(2, 2, 2)), RuntimeError, "diag: expected a 1-D or 2-D tensor, got 3-D"),
+    "meshgrid of a matrix": (lambda: cnn.meshgrid(z(2, 2)), RuntimeError, "meshgrid: expected 0-D or 1-D tensors"),
+    "roll": (lambda: cnn.roll(z(3), 1, 4), IndexError, r"expected to be in range of \[-1, 0\], but got 4"),
+    "kthvalue": (lambda: z(3).kthvalue(7), RuntimeError, "k is 7, dimension 0 has size 3"),
+    "linspace": (lambda: cnn.linspace(0, 1, -2), RuntimeError, "number of steps must be non-negative, got -2"),
+    "eye": (lambda: cnn.eye(2, -1), RuntimeError, "eye: m must be greater or equal to 0, got -1"),
+    "histc": (lambda: cnn.histc(z(3), 0), RuntimeError, "histc: bins must be > 0, got 0"),
+    "bincount of floats": (lambda: cnn.bincount(z(3)), RuntimeError, "got torch.float32 of shape"),
+    "bincount below zero": (lambda: cnn.bincount(cnn.tensor([2, -1])), RuntimeError, "got a -1"),
+    "bits of a float": (lambda: (z(2) > 0) & z(2), TypeError, r"bitwise_and\(\): expected integers or bools, got"),
+    "einsum sizes": (lambda: cnn.einsum("ij,jk->ik", z(2, 3), z(2, 3)), ValueError, "j has size 2 for operand 1 which"),
+    "einsum subscripts": (lambda: cnn.einsum("ij->i", z(2)), ValueError, r"in the equation \(2\) does not match"),
+    "einsum operands": (lambda: cnn.einsum("i,i->i", z(2)), RuntimeError, "the equation has 2 operands, got 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_what_is_refused_is_named(mistake):
+    call, error, says = REFUSED[mistake]
+    with pytest.raises(error, match=says):
+        call()
+
+
+@needs_torch
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_torch_refuses_it_too(mistake, monkeypatch):
+    call = REFUSED[mistake][0]
+    monkeypatch.setitem(call.__globals__, "cnn", torch)
+    monkeypatch.setitem(call.__globals__, "z", torch.zeros)
+    with pytest.raises((TypeError, RuntimeError, ValueError, IndexError)):
+        call()

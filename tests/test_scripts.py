@@ -531,6 +531,14 @@ def test_without_cifar10_it_says_so_and_goes_on_with_the_drawn_set(tmp_path):
     assert (tmp_path / "runs/shapes_cnn/accuracy.png").exists()
     assert "drawn shapes | " in lines(done.stdout)[-1]
 
+    done = run(["--resume"], tmp_path)
+    assert done.returncode == 2
+    other = os.path.join("runs", "shapes_cnn", "last.pt")
+    assert f"cifar_cnn/last.pt: no such checkpoint; there is {other}: name it, --resume FILE" in done.stderr
+    done = run(["--data", "shapes", "--resume"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "runs/shapes_cnn/last.pt" in lines(done.stdout)[-1]
+
 
 # -------------------------------------------------------------------------------------------- network, data, statistics
 

@@ -8,16 +8,8 @@ from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
 from ._register import alias, both, method
+from .broadcasting import check_broadcast, sum_to_shape
 from .promotion import promote
-
-
-def sum_to_shape(gradient, shape):
-    """The gradient of broadcasting: sum over the dimensions that were stretched."""
-    if gradient.shape == shape:
-        return gradient
-    lead = gradient.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and gradient.shape[i + lead] != 1)
-    return gradient.sum(axis=axes, keepdims=True).reshape(shape) if axes else gradient.reshape(shape)
 
 
 def _shape(x):
@@ -37,7 +29,7 @@ def _prepare(name, a, b, float_result=False):
                 kind = np.dtype(np.float32)
             a, b = _cast(a, kind), _cast(b, kind)
         if a._a.shape != b._a.shape:
-            _check_broadcast(name, a._a, b._a)
+            check_broadcast(name, a._a.shape, b._a.shape)
         return a, b
     tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
     if not isinstance(number, (int, float, np.number, np.bool_)):
@@ -54,16 +46,6 @@ def _prepare(name, a, b, float_result=False):
 
 def _cast(x, kind):
     return x if x._a.dtype == kind else x.to(kind)
-
-
-def _check_broadcast(name, a, b):
-    for i in range(1, min(a.ndim, b.ndim) + 1):
-        m, n = a.shape[-i], b.shape[-i]
-        if m != n and m != 1 and n != 1:
-            raise ShapeError(
-                f"{name}(): The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton "
-                f"dimension {max(a.ndim, b.ndim) - i}: shapes {list(a.shape)} and {list(b.shape)}"
-            )
 
 
 class Add(Operation):
@@ -89,11 +71,9 @@ class Add(Operation):
 
 def _into(operation, a, b, *options):
     """operation(a, b), which works in a, refusing what torch refuses."""
-    if np.broadcast_shapes(a.shape, _shape(b)) != a.shape:
-        raise ShapeError(
-            f"output with shape {list(a.shape)} doesn't match the broadcast shape "
-            f"{list(np.broadcast_shapes(a.shape, _shape(b)))}"
-        )
+    shape = np.broadcast_shapes(a.shape, _shape(b))
+    if shape != a.shape:
+        raise ShapeError(f"output with shape {list(a.shape)} doesn't match the broadcast shape {list(shape)}")
     return operation(a, b, *options)
 
 
@@ -356,6 +336,8 @@ def _operand(name, target, other):
     if isinstance(other, np.ndarray):
         other = Tensor._wrap(other)
     if isinstance(other, Tensor):
+        if other._a.shape != target._a.shape:
+            check_broadcast(name, target._a.shape, other._a.shape)
         kind = promote(target, other)
         if kind != target._a.dtype and kind.kind == "f" and target._a.dtype.kind != "f":
             _refuse_cast(kind, target._a.dtype)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from cnn.errors import DTypeError
 from cnn.tensor import Tensor
 
 from ._register import alias, both, function
 from .arithmetic import _operator, _prepare
+from .broadcasting import check_broadcast
 
 
 def _raw(x):
@@ -60,7 +62,14 @@ logical_not = _test("logical_not", np.logical_not)
 
 def _logic(name, ufunc):
     def f(input, other):
-        return Tensor._wrap(ufunc(_raw(input), _raw(other)))
+        a, b = _raw(input), _raw(other)
+        if isinstance(other, Tensor) and a.shape != b.shape:
+            check_broadcast(name, a.shape, b.shape)
+        try:
+            return Tensor._wrap(ufunc(a, b))
+        except TypeError:
+            got = " and ".join(str(x.dtype) if isinstance(x, Tensor) else repr(x) for x in (input, other))
+            raise DTypeError(f"{name}(): expected integers or bools, got {got}") from None
 
     f.__name__ = name
     f.__doc__ = f"Element by element. See torch.{name}."
@@ -96,12 +105,14 @@ Tensor.__ixor__ = lambda self, other: self.copy_(self ^ other)
 @both
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """True where |input - other| <= atol + rtol |other|. See torch.isclose."""
+    check_broadcast("isclose", input._a.shape, other._a.shape)
     return Tensor._wrap(np.asarray(np.isclose(input._a, other._a, rtol, atol, equal_nan)))
 
 
 @both
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """True if isclose holds everywhere. See torch.allclose."""
+    check_broadcast("allclose", input._a.shape, other._a.shape)
     return bool(np.allclose(input._a, other._a, rtol, atol, equal_nan))
 
 

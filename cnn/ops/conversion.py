@@ -8,6 +8,7 @@ from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
 
 from ._register import both, method
+from .broadcasting import broadcast_shape, sum_to_shape
 
 
 class Clone(Operation):
@@ -54,7 +55,7 @@ class CopyInto(Operation):
     @staticmethod
     def forward_(ctx, x, source):
         ctx.shape, ctx.kind = source.shape, source.dtype
-        if np.broadcast_shapes(x.shape, source.shape) != x.shape:
+        if broadcast_shape("copy_", x.shape, source.shape) != x.shape:
             raise ShapeError(
                 f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}"
             )
@@ -64,8 +65,6 @@ class CopyInto(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        from .arithmetic import sum_to_shape
-
         return np.zeros_like(dy), sum_to_shape(dy, ctx.shape).astype(ctx.kind, copy=False)
 
     def name(self):

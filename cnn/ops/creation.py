@@ -140,10 +140,7 @@ def _filled(make, doc, name):
 
 
 def _checked_size(name, size):
-    try:
-        shape = shape_argument(size)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}(): expected a shape of integers, got {size!r}") from None
+    shape = shape_argument(name, size)
     for n in shape:
         if n < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
@@ -222,6 +219,8 @@ FUNCTIONS["range"] = FUNCTIONS.pop("range_")
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, out=None):
     """`steps` evenly spaced numbers from start to end. See torch.linspace."""
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    if steps < 0:
+        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     kind = _numpy_type(dtype)
     if kind.kind != "f":
         return _finish(np.linspace(start, end, steps).astype(kind), dtype, device, requires_grad)
@@ -244,6 +243,9 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_
 @function
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, out=None):
     """Ones on the diagonal. See torch.eye."""
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"eye: {name} must be greater or equal to 0, got {size}")
     return _finish(np.eye(n, m, dtype=_numpy_type(dtype)), dtype, device, requires_grad)
 
 

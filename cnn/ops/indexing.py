@@ -7,6 +7,7 @@ from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
 from ._register import both, function, method
+from .broadcasting import broadcast_shape, sum_to_shape
 from .shape import wrap_dim
 
 
@@ -57,8 +58,6 @@ class IndexPut(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        from .arithmetic import sum_to_shape
-
         dv = None
         if ctx.needs[1]:
             region = dy[ctx.index]
@@ -322,8 +321,6 @@ class MaskedFill(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        from .arithmetic import sum_to_shape
-
         kept = np.where(ctx.mask, dy.dtype.type(0), dy)
         dv = np.where(ctx.mask, dy, dy.dtype.type(0)).sum() if ctx.needs[2] else None
         return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv)
@@ -350,7 +347,7 @@ def masked_fill_(self, mask, value):
 @both
 def masked_select(input, mask):
     """The elements where mask is true, in one dimension. See torch.masked_select."""
-    shape = np.broadcast_shapes(input._a.shape, mask._a.shape)
+    shape = broadcast_shape("masked_select", input._a.shape, mask._a.shape)
     return input.expand(shape)[mask.expand(shape)]
 
 
@@ -407,6 +404,8 @@ def diag(input, diagonal=0):
     """A vector as a diagonal matrix, or a matrix's diagonal. See torch.diag."""
     if input._a.ndim == 2:
         return Diagonal.apply(input, diagonal, 0, 1)
+    if input._a.ndim != 1:
+        raise ShapeError(f"diag: expected a 1-D or 2-D tensor, got {input._a.ndim}-D of shape {list(input._a.shape)}")
     size = input._a.shape[0] + abs(diagonal)
     out = Tensor._wrap(np.zeros((size, size), input._a.dtype))
     rows = np.arange(input._a.shape[0]) + max(-diagonal, 0)
@@ -431,16 +430,22 @@ class Triangle(Operation):
         return ctx.keep(dy, ctx.k), None, None
 
 
+def _triangle(name, input, diagonal, cut):
+    if input._a.ndim < 2:
+        raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, got shape {list(input._a.shape)}")
+    return Triangle.apply(input, diagonal, cut)
+
+
 @both
 def tril(input, diagonal=0):
     """The lower triangle. See torch.tril."""
-    return Triangle.apply(input, diagonal, np.tril)
+    return _triangle("tril", input, diagonal, np.tril)
 
 
 @both
 def triu(input, diagonal=0):
     """The upper triangle. See torch.triu."""
-    return Triangle.apply(input, diagonal, np.triu)
+    return _triangle("triu", input, diagonal, np.triu)
 
 
 @both

@@ -79,6 +79,8 @@ class Unbind(Operation):
 
 
 def _check_list(name, tensors):
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError(f"{name}(): expected a non-empty list of Tensors")
@@ -138,14 +140,14 @@ def stack(tensors, dim=0, *, out=None):
 @function
 def hstack(tensors):
     """Join along the second dimension (the first for 1-d tensors). See torch.hstack."""
-    tensors = [at_least(1, x) for x in tensors]
+    tensors = [at_least(1, x) for x in _check_list("hstack", tensors)]
     return cat(tensors, 0 if tensors[0]._a.ndim == 1 else 1)
 
 
 @function
 def vstack(tensors):
     """Join along the first dimension, 1-d tensors as rows. See torch.vstack."""
-    return cat([at_least(2, x) for x in tensors], 0)
+    return cat([at_least(2, x) for x in _check_list("vstack", tensors)], 0)
 
 
 @both

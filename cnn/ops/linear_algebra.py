@@ -11,7 +11,7 @@ from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
 
 from ._register import both, function
-from .arithmetic import sum_to_shape
+from .broadcasting import broadcast_shape, sum_to_shape
 
 
 class Matmul(Operation):
@@ -44,7 +44,7 @@ def _product(a, b):
         return np.matmul(a, b)
     if a.ndim == 2 and b.ndim == 2:
         return _cnn.matmul(a, b)
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = broadcast_shape("matmul", a.shape[:-2], b.shape[:-2])
     size = math.prod(batch)
     a3 = np.broadcast_to(a, (*batch, *a.shape[-2:])).reshape(size, *a.shape[-2:])
     b3 = np.broadcast_to(b, (*batch, *b.shape[-2:])).reshape(size, *b.shape[-2:])
@@ -99,6 +99,9 @@ Tensor.__rmatmul__ = lambda self, other: matmul(Tensor._wrap(np.asarray(other)),
 @both
 def outer(input, vec2):
     """input[i] * vec2[j]. See torch.outer."""
+    for name, x in (("input", input), ("vec2", vec2)):
+        if x._a.ndim != 1:
+            raise ShapeError(f"outer: expected 1-D argument {name}, got {x._a.ndim}-D of shape {list(x._a.shape)}")
     return input.unsqueeze(1) * vec2.unsqueeze(0)
 
 
@@ -162,6 +165,26 @@ class Einsum(Operation):
         return None, None, *gradients
 
 
+def _check_terms(terms, operands):
+    if len(terms) != len(operands):
+        raise RuntimeError(f"einsum(): the equation has {len(terms)} operands, got {len(operands)}")
+    sizes = {}
+    for i, (term, x) in enumerate(zip(terms, operands, strict=True)):
+        if len(term) != x._a.ndim:
+            raise ShapeError(
+                f"einsum(): the number of subscripts in the equation ({len(term)}) does not match the number of "
+                f"dimensions ({x._a.ndim}) for operand {i} and no ellipsis was given"
+            )
+        for letter, n in zip(term, x._a.shape, strict=True):
+            seen = sizes.setdefault(letter, n)
+            if seen != n and 1 not in (seen, n):
+                raise ShapeError(
+                    f"einsum(): subscript {letter} has size {n} for operand {i} which does not broadcast with "
+                    f"previously seen size {seen}"
+                )
+            sizes[letter] = max(seen, n)
+
+
 @function
 def einsum(equation, *operands):
     """Sums of products in Einstein's notation, without repeated letters in a term. See torch.einsum."""
@@ -173,6 +196,7 @@ def einsum(equation, *operands):
         if any(t._requires_grad for t in operands):
             raise NotImplementedError("einsum: no gradient for ellipses or repeated letters in a term")
         return Tensor._wrap(np.asarray(np.einsum(equation, *[t._a for t in operands])))
+    _check_terms(terms, operands)
     if not arrow:
         letters = "".join(terms)
         result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))

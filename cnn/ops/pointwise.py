@@ -7,6 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
 from ._register import alias, both, inplace, method
+from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .conversion import to_type
 
 
@@ -115,8 +116,6 @@ class Atan2(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        from .arithmetic import sum_to_shape
-
         y, x = ctx.saved
         scaled = dy / (x * x + y * y)
         return sum_to_shape(scaled * x, y.shape), sum_to_shape(-scaled * y, x.shape)
@@ -164,6 +163,9 @@ def _limits(name, input, min, max):
         raise RuntimeError(f"{name}: At least one of 'min' or 'max' must not be None")
     if isinstance(min, float) or isinstance(max, float):
         input = input if input._a.dtype.kind == "f" else to_type(input, types.get_default_dtype())
+    for limit in (min, max):
+        if isinstance(limit, Tensor):
+            check_broadcast(name, input._a.shape, limit._a.shape)
     return input, *[m._a if isinstance(m, Tensor) else m for m in (min, max)]
 
 
@@ -209,8 +211,6 @@ class Where(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        from .arithmetic import sum_to_shape
-
         a, b = ctx.shapes
         zero = dy.dtype.type(0)
         return (
@@ -233,7 +233,9 @@ def where(condition, input=None, other=None):
         (x if x._a.dtype == kind else x.to(kind)) if isinstance(x, Tensor) else np.asarray(x, kind)
         for x in (input, other)
     )
-    return Where.apply(condition._a if isinstance(condition, Tensor) else condition, a, b)
+    condition = condition._a if isinstance(condition, Tensor) else np.asarray(condition)
+    broadcast_shape("where", condition.shape, *((x._a if isinstance(x, Tensor) else x).shape for x in (a, b)))
+    return Where.apply(condition, a, b)
 
 
 # x.where(condition, other): the tensor comes second in cnn.where

@@ -8,6 +8,7 @@ from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
 from ._register import both, function, method
+from .broadcasting import broadcast_shape
 from .creation import _checked_size, _finish, _numpy_type
 
 # ---- New tensors ---------------------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
         raise TypeError("normal() needs a size, or a tensor for mean or std")
     if isinstance(std, Tensor) and not (s >= 0).all():
         raise RuntimeError("normal expects all elements of std >= 0.0")
-    shape = np.broadcast_shapes(np.shape(m), np.shape(s))
+    shape = broadcast_shape("normal", np.shape(m), np.shape(s))
     kind = (m if isinstance(mean, Tensor) else s).dtype
     # As torch: a tensor of means is added afterwards, and a tensor of deviations is multiplied in before it.
     array = random.normal_array(shape, 0.0, 1.0 if isinstance(std, Tensor) else s, kind, generator)
@@ -226,7 +227,7 @@ def random_(self, *args, generator=None, **keywords):
 def bernoulli_(self, p=0.5, *, generator=None):
     """Ones with probability p (a number, or a tensor that broadcasts to this shape). See torch.Tensor.bernoulli_."""
     if isinstance(p, Tensor):
-        if np.broadcast_shapes(self._a.shape, p._a.shape) != self._a.shape:
+        if broadcast_shape("bernoulli_", self._a.shape, p._a.shape) != self._a.shape:
             raise ShapeError(f"bernoulli_: p of shape {list(p._a.shape)} does not fit {list(self._a.shape)}")
         p = p._a
     return RandomFill.apply_(self, "Bernoulli", random.fill_bernoulli, (p,), generator)

@@ -388,6 +388,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest element along dim. See torch.kthvalue."""
     dim = wrap_dim(dim, input._a.ndim)
+    size = input._a.shape[dim] if input._a.ndim else 1
+    if not 1 <= k <= size:
+        raise RuntimeError(f"kthvalue(): selected number k out of range: k is {k}, dimension {dim} has size {size}")
     index = np.take(_sort_index(input._a, dim, False), [k - 1], axis=dim)
     return _pick(KthvalueResult, input, index, dim, keepdim)
 
@@ -490,12 +493,19 @@ def count_nonzero(input, dim=None):
 @both
 def bincount(input, weights=None, minlength=0):
     """How often each non-negative integer occurs. See torch.bincount."""
-    return Tensor._wrap(np.bincount(input._a, None if weights is None else weights._a, minlength))
+    x = input._a
+    if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and x.min() < 0):
+        negative = f", got a {x.min()}" if x.dtype.kind in "iu" and x.size and x.min() < 0 else ""
+        got = negative or f", got {input.dtype} of shape {list(x.shape)}"
+        raise RuntimeError(f"bincount only supports 1-d non-negative integral inputs{got}")
+    return Tensor._wrap(np.bincount(x, None if weights is None else weights._a, minlength))
 
 
 @function
 def histc(input, bins=100, min=0, max=0):
     """A histogram with equal bins. See torch.histc."""
+    if bins < 1:
+        raise RuntimeError(f"histc: bins must be > 0, got {bins}")
     low, high = (input._a.min(), input._a.max()) if min == max == 0 else (min, max)
     return Tensor._wrap(np.histogram(input._a, bins, (low, high))[0].astype(input._a.dtype))
 

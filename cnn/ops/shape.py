@@ -11,6 +11,7 @@ from cnn.errors import ShapeError
 from cnn.tensor import Tensor, dim_range_message
 
 from ._register import alias, both, function, method
+from .broadcasting import broadcast_shape, sum_to_shape
 from .conversion import in_row_order
 
 
@@ -27,11 +28,14 @@ def wrap_dim(dim, ndim):
     return dim + limit if dim < 0 else dim
 
 
-def shape_argument(args):
-    """(2, 3), [2, 3] or Size([2, 3]) given as one argument or as several."""
+def shape_argument(name, args):
+    """(2, 3), [2, 3] or Size([2, 3]) given to the function `name` as one argument or as several."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = args[0]
-    return tuple([int(a) for a in args])
+    try:
+        return tuple([operator.index(a) for a in args])
+    except TypeError:
+        raise TypeError(f"{name}(): expected integers, got {tuple(args)!r:.80}") from None
 
 
 class View(Operation):
@@ -121,8 +125,6 @@ class Expand(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        from .arithmetic import sum_to_shape
-
         return sum_to_shape(dy, ctx.shape), None
 
 
@@ -227,7 +229,7 @@ def view(self, *shape):
         new = Tensor._wrap(self._a.view(shape[0].numpy))
         new._box = self._version_box()
         return new
-    shape = _reshape_sizes("view", self, shape_argument(shape))
+    shape = _reshape_sizes("view", self, shape_argument("view", shape))
     if not self._a.flags.c_contiguous:
         if self._lies_channels_last():
             _to_row_order(self)
@@ -258,12 +260,12 @@ def _reshape(x, shape):
 @method()
 def reshape(self, *shape):
     """Another shape: a view where possible, else a copy. See torch.Tensor.reshape."""
-    return _reshape(self, shape_argument(shape))
+    return _reshape(self, shape_argument("reshape", shape))
 
 
 def _reshape_function(input, shape):
     """Another shape: a view where possible, else a copy. See torch.reshape."""
-    return _reshape(input, shape_argument((shape,) if isinstance(shape, (tuple, list)) else (shape,)))
+    return _reshape(input, shape_argument("reshape", (shape,) if isinstance(shape, (tuple, list)) else (shape,)))
 
 
 alias("reshape", _reshape_function, tensor=False)
@@ -385,7 +387,7 @@ alias("moveaxis", movedim)
 @method()
 def expand(self, *sizes):
     """A view in which dimensions of size 1 repeat; -1 keeps a size. See torch.Tensor.expand."""
-    sizes = shape_argument(sizes)
+    sizes = shape_argument("expand", sizes)
     shape = self._a.shape
     lead = len(sizes) - len(shape)
     if lead < 0:
@@ -425,20 +427,14 @@ def broadcast_to(input, shape):
 @function
 def broadcast_tensors(*tensors):
     """All tensors expanded to their common shape. See torch.broadcast_tensors."""
-    try:
-        shape = np.broadcast_shapes(*[t._a.shape for t in tensors])
-    except ValueError:
-        shapes = " and ".join(str(list(t._a.shape)) for t in tensors)
-        raise ShapeError(
-            f"The sizes of the tensors must match, or be 1, in every dimension from the last on: got shapes {shapes}"
-        ) from None
+    shape = broadcast_shape("broadcast_tensors", *[t._a.shape for t in tensors])
     return tuple(t.expand(shape) for t in tensors)
 
 
 @method()
 def repeat(self, *sizes):
     """The tensor repeated along its dimensions. See torch.Tensor.repeat."""
-    sizes = shape_argument(sizes)
+    sizes = shape_argument("repeat", sizes)
     if len(sizes) < self._a.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     return Repeat.apply(self, sizes)
@@ -447,7 +443,7 @@ def repeat(self, *sizes):
 @both
 def tile(input, *dims):
     """The tensor repeated; missing dimensions count as 1. See torch.tile."""
-    dims = shape_argument(dims)
+    dims = shape_argument("tile", dims)
     return input.repeat((1,) * (input._a.ndim - len(dims)) + dims)
 
 
@@ -458,7 +454,7 @@ def at_least(n, x):
 @both
 def flip(input, *dims):
     """The order along some dimensions reversed (a copy). See torch.flip."""
-    dims = shape_argument(dims)
+    dims = shape_argument("flip", dims)
     return Flip.apply(input, tuple(wrap_dim(d, input._a.ndim) for d in dims))
 
 
@@ -469,6 +465,9 @@ alias("flipud", lambda input: flip(input, 0))
 @both
 def roll(input, shifts, dims=None):
     """Elements moved round along dimensions. See torch.roll."""
+    if dims is not None:
+        several = isinstance(dims, (tuple, list))
+        dims = tuple(wrap_dim(d, input._a.ndim) for d in dims) if several else wrap_dim(dims, input._a.ndim)
     return Roll.apply(input, shifts, dims)
 
 
@@ -505,5 +504,8 @@ def atleast_1d(*tensors):
 def meshgrid(*tensors, indexing="ij"):
     """Coordinates of a grid, one tensor per dimension. See torch.meshgrid."""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    for x in tensors:
+        if x._a.ndim > 1:
+            raise ShapeError(f"meshgrid: expected 0-D or 1-D tensors, got one of shape {list(x._a.shape)}")
     grids = np.meshgrid(*[x._a for x in tensors], indexing=indexing)
     return tuple(Tensor._wrap(np.ascontiguousarray(g)) for g in grids)
