@@ -1,7 +1,8 @@
 """`Tensor`: a NumPy array with a place in the graph. See docs/architecture.md, "Tensor", and torch.Tensor.
 
-The array is `_a`, always. Everything else has a default on the class, so that making a tensor costs one attribute.
-Methods that compute are added by cnn/ops, one folder up the same names: `x.exp()` is `cnn.exp(x)`.
+The array is `_a`, always. It and what else every call looks at are fields of a type in C (csrc/binding/tape.h), so that
+making a tensor costs an object and nothing more. The rest has a default on the class. Methods that compute are added by
+cnn/ops under the same names: `x.exp()` is `cnn.exp(x)`.
 
 Views share memory, and with it the version counter: a list with one number, made when first needed. A view that was
 made from another tensor remembers the tensor at the bottom (`_base`) and the chain of view operations that leads from
@@ -10,29 +11,24 @@ there to it (`_view`): after the base or another view was changed in place, the 
 
 import numpy as np
 
-from cnn import types
+from cnn import _cnn, types
 from cnn.errors import ShapeError
 
 __all__ = ["Tensor", "is_tensor"]
 
 
-class Tensor:
+class Tensor(_cnn.Tensor):
     """A multi-dimensional array of one data type, which operations can trace back for gradients.
 
     `Tensor(2, 3)` is a tensor of that shape, uninitialised; `Tensor([1, 2])` holds that data in the default type.
     Prefer `cnn.tensor(data)`, which keeps the type of the data.
     """
 
-    _requires_grad = False
-    _node = None  # what made it; None for a leaf
-    _output = 0  # which of the node's outputs it is
-    _box = None  # [version], shared with views
-    _base = None
+    # In C: _requires_grad; _node, what made it, None for a leaf; _output, which of the node's outputs it is; _box,
+    # [version], shared with views; _base; _grad; _grad_hooks, of a leaf, on the complete gradient; _accumulate_hooks,
+    # of a leaf, after .grad was updated; _pending or _gradient, which gives an array that waits (autograd/deferred.py).
     _view = ()
     _view_version = 0
-    _grad = None
-    _grad_hooks = None  # leaf: on the complete gradient
-    _accumulate_hooks = None  # leaf: after .grad was updated
     _keeps_grad = False
     _dtype = None  # only where the type is a name over another one: bfloat16
     name = None
@@ -44,7 +40,7 @@ class Tensor:
     layout = types.strided
 
     def __new__(cls, *args, **kwargs):
-        self = object.__new__(cls)
+        self = _cnn.Tensor.__new__(cls)
         if not args:
             self._a = np.empty(0, types.get_default_dtype().numpy)
         elif all(isinstance(a, (int, np.integer)) for a in args):
@@ -61,28 +57,6 @@ class Tensor:
         else:
             raise TypeError(f"Tensor() takes a shape or data, got {len(args)} arguments: {args!r}")
         return self
-
-    @classmethod
-    def _wrap(cls, array):
-        """A new tensor around a NumPy array (or a number), sharing its memory."""
-        self = object.__new__(cls)
-        self._a = array if isinstance(array, np.ndarray) else np.asarray(array)
-        return self
-
-    def __getattr__(self, name):
-        # Reached only where the ordinary look-up failed. An array that waits (autograd/deferred.py) is computed now.
-        if name == "_a":
-            pending = self.__dict__.get("_pending")
-            if pending is not None:
-                self._a = array = pending()  # waits on if this is interrupted
-                self.__dict__.pop("_pending", None)
-                return array
-            waiting = self.__dict__.get("_gradient")
-            if waiting is not None:
-                self._a = array = waiting.array()
-                self.__dict__.pop("_gradient", None)
-                return array
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     # ---- what it is ------------------------------------------------------------------------------------------------
 
@@ -419,11 +393,6 @@ class Tensor:
     def _version(self):
         return 0 if self._box is None else self._box[0]
 
-    def _version_box(self):
-        if self._box is None:
-            self._box = [0]
-        return self._box
-
     def _bump(self):
         """Note that the memory was changed."""
         if self._box is None:
@@ -483,6 +452,9 @@ class _Scratch:
     needs = (False,) * 8
 
 
+_cnn.set_tensor_class(Tensor)
+
+
 def is_tensor(obj):
     """True for a Tensor."""
     return isinstance(obj, Tensor)
@@ -512,7 +484,7 @@ def _rebuild(cls, array, requires_grad, dtype):
 
 
 from cnn.autograd.deferred import as_array  # noqa: E402, I001
-from cnn.autograd.function import Node, _numbers, edge_of  # noqa: E402  (see the end of that file)
+from cnn.autograd.function import Node, edge_of  # noqa: E402  (see the end of that file)
 
 
 class ViewOfChanged(Node):
@@ -522,7 +494,7 @@ class ViewOfChanged(Node):
     def between(cls, base, view):
         node = cls()
         node.edges = (edge_of(base),)
-        node.number = next(_numbers)
+        node.take_number()
         node.replay, node.shape = view._replay_view, base._a.shape
         return node
 
@@ -543,7 +515,7 @@ class WriteToView(Node):
     def between(cls, base, view, node):
         write = cls()
         write.edges = (edge_of(base) if base._requires_grad else None, *node.edges[1:])
-        write.number = next(_numbers)
+        write.take_number()
         write.inner, write.replay = node, view._replay_view
         write.passes_old_value = node.edges[0] is not None
         return write

@@ -24,7 +24,7 @@ def layer(dtype=np.float32):
 
 
 def waits(parameter):
-    return parameter._grad is not None and "_gradient" in parameter._grad.__dict__
+    return parameter._grad is not None and parameter._grad._gradient is not None
 
 
 def backward(net, samples=2, seed=0):

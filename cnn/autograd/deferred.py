@@ -62,7 +62,7 @@ def settle():
 
 def wait(compute):
     """A Tensor whose array is `compute()`, called when it is first needed."""
-    tensor = object.__new__(Tensor)
+    tensor = _cnn.Tensor.__new__(Tensor)
     tensor._pending = compute
     state.waiting.append(weakref.ref(tensor))
     return tensor
@@ -123,7 +123,7 @@ class LeafGradient(Gradient):
 
     def tensor(self):
         """A Tensor whose array is `array()`, called when it is first needed."""
-        tensor = object.__new__(Tensor)
+        tensor = _cnn.Tensor.__new__(Tensor)
         tensor._gradient = self
         return tensor
 

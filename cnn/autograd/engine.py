@@ -1,6 +1,9 @@
-"""The backward pass: walks the graph from the last node made to the first, adding up gradients on the way."""
+"""The backward pass: walks the graph from the last node made to the first, adding up gradients on the way.
 
-import heapq
+The walk itself is in C (csrc/binding/backward.c): a heap of the nodes' numbers, and one list for each node with the sum
+of the gradients that came for each of its outputs. Here is what it calls where something is not as usual.
+"""
+
 from sys import getrefcount
 
 import numpy as np
@@ -20,71 +23,51 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
     Without `inputs` the sums land in `.grad` of every leaf reached. With `inputs` (a list of Tensors) nothing is
     stored; the sums for those tensors are returned as arrays, None for one that was not reached.
     """
-    waiting = {}  # node -> one summed gradient (or None) per output
-    leaves = {}  # id(leaf) -> [sum, leaf]
-    queue = []  # heap of (-number, node): an edge always leads to a smaller number, so what is popped is complete
+    edges = [edge_of(t) for t in tensors]
+    if inputs is None:
+        helpers = (deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish)
+        _cnn.backward(edges, gradients, keep_graph, True, *helpers)
+        return []
     wanted = {}  # (node or id(leaf), output) -> positions in inputs
-    for position, t in enumerate(inputs or ()):
+    for position, t in enumerate(inputs):
         target, output = edge_of(t)
         wanted.setdefault((target if isinstance(target, Node) else id(target), output), []).append(position)
-    captured = [None] * len(inputs or ())
+    captured = [None] * len(inputs)
 
-    def send(edge, gradient):
-        target, output = edge
-        if not isinstance(gradient, np.ndarray):
-            if not isinstance(gradient, Gradient):
-                gradient = np.asarray(gradient)  # NumPy turns 0-d results into scalars
-            elif wanted or not takes(target, gradient):
-                gradient = gradient.array()
-        if isinstance(target, Node):
-            slots = waiting.get(target)
-            if slots is None:
-                slots = waiting[target] = [None] * target.outputs
-                heapq.heappush(queue, (-target.number, target))
-        else:
-            slots = leaves.get(id(target))
-            if slots is None:
-                slots = leaves[id(target)] = [None, target]
-        if slots[output] is None:
-            slots[output] = gradient
-        else:
-            add_to_slot(slots, output, gradient)
+    def before(node, slots):
+        run_tensor_hooks(node, slots)
+        for output, gradient in enumerate(slots):
+            for position in wanted.get((node, output), ()):
+                captured[position] = gradient
 
-    for t, g in zip(tensors, gradients, strict=True):
-        send(edge_of(t), g)
-
-    while queue:
-        node = heapq.heappop(queue)[1]
-        gradients = waiting.pop(node)
-        if node._output_hooks is not None:
-            run_tensor_hooks(node, gradients)
-        if wanted:
-            for output in range(node.outputs):
-                for position in wanted.get((node, output), ()):
-                    captured[position] = gradients[output]
-        node.check_saved()
-        results = node.run_backward(gradients)
-        if not keep_graph:
-            node.free()
-        if node._hooks:
-            results = run_node_hooks(node, tuple(map(as_array, results)), gradients)
-        del gradients
-        for edge, gradient in zip(node.edges, results, strict=False):
-            if edge is not None and gradient is not None:
-                send(edge, gradient)
-        del results, node
-
-    gradient = None
-    for slots in leaves.values():
-        leaf = slots[1]
-        if leaf._grad_hooks is not None:
-            for hook in tuple(leaf._grad_hooks.values()):
-                slots[0] = call_tensor_hook(hook, slots[0])
-        if inputs is None:
-            accumulate(leaf, slots)
-        for position in wanted.get((id(leaf), 0), ()):
+    def capture(slots):
+        run_leaf_hooks(slots)
+        for position in wanted.get((id(slots[1]), 0), ()):
             captured[position] = slots[0]
+
+    deliver_arrays = deliver if not wanted else lambda target, gradient: deliver(None, gradient)
+    _cnn.backward(edges, gradients, keep_graph, False, deliver_arrays, add_to_slot, before, run_node_hooks, capture)
     return captured
+
+
+def deliver(target, gradient):
+    """What goes to `target` in place of a gradient that is no array: a Gradient where nobody looks at it."""
+    if not isinstance(gradient, Gradient):
+        return np.asarray(gradient)  # NumPy turns 0-d results into scalars
+    return gradient if target is not None and takes(target, gradient) else gradient.array()
+
+
+def finish(slots):
+    """The end at a leaf: slots is [sum, leaf]."""
+    run_leaf_hooks(slots)
+    accumulate(slots[1], slots)
+
+
+def run_leaf_hooks(slots):
+    leaf = slots[1]
+    if leaf._grad_hooks is not None:
+        for hook in tuple(leaf._grad_hooks.values()):
+            slots[0] = call_tensor_hook(hook, slots[0])
 
 
 def takes(target, gradient):
@@ -134,7 +117,7 @@ def accumulate(leaf, slots):
 
 def run_tensor_hooks(node, gradients):
     """The hooks of the tensors that `node` made, on the complete gradient of each."""
-    for output, hooks in node._output_hooks.items():
+    for output, hooks in (node._output_hooks or {}).items():
         for hook in tuple(hooks.values()):
             if gradients[output] is not None:
                 gradients[output] = call_tensor_hook(hook, gradients[output])
@@ -147,6 +130,7 @@ def call_tensor_hook(hook, gradient):
 
 
 def run_node_hooks(node, results, gradients):
+    results = tuple(map(as_array, results))
     wrap = lambda arrays: tuple(None if a is None else Tensor._wrap(a) for a in arrays)  # noqa: E731
     for hook in tuple(node._hooks.values()):
         with no_grad():

@@ -6,30 +6,25 @@ wanted. Nodes are numbered as they are made, so every edge leads to a smaller nu
 graph by that number and needs neither recursion nor a sort.
 """
 
-from itertools import count
-
 import numpy as np
 
-from cnn import types
+from cnn import _cnn, types
 from cnn.errors import DTypeError, ShapeError
 
 from .grad_mode import mode, no_grad
 
-_numbers = count()
 
+class Node(_cnn.Node):
+    """A step of the graph; `tensor.grad_fn`.
 
-class Node:
-    """A step of the graph; `tensor.grad_fn`."""
+    In C (csrc/binding/node.c) are the fields that every node has: edges, needs, saved; _versions, of what was saved;
+    _outputs, how many; _metadata, their shapes and types where they are several; _hooks, on the gradients that this
+    node computes (register_hook); _output_hooks, {output number: hooks of the tensor there} (Tensor.register_hook,
+    retain_grad). So are its ways into the graph, `link`, `record` and `remember_versions`, and
+    `run_backward(gradients)`: gradients of the outputs in, a tuple with one gradient per edge out, all NumPy arrays.
+    """
 
-    edges = ()
-    outputs = 1
     takes = ()  # the kind of deferred.Gradient that run_backward understands
-    saved = ()
-    _versions = ()
-    _metadata = None
-    _hooks = None  # on the gradients that this node computes (register_hook)
-    _output_hooks = None  # output number -> hooks of the tensor there (Tensor.register_hook, retain_grad)
-    _freed = False
 
     def name(self):
         """The name that torch prints: `ReluBackward0`, or `MyFunctionBackward` for a user's Function."""
@@ -51,7 +46,8 @@ class Node:
             self._hooks = {}
         return RemovableHandle(self._hooks, hook)
 
-    def check_saved(self):
+    def _refuse(self):
+        """Called by check_saved() where saved values were freed or changed."""
         if self._freed:
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have "
@@ -66,15 +62,6 @@ class Node:
                     f"{self.name()} saved a tensor at version {version}, but it is at version {box[0]} now. "
                     "Work on a copy (x = x + 1 instead of x += 1), or change the tensor after backward()."
                 )
-
-    def free(self):
-        """Forget what forward saved; the node itself may stay reachable for as long as a tensor holds it."""
-        self.saved = self._versions = ()
-        self._freed = True
-
-    def run_backward(self, grads):
-        """Gradients of the outputs in, a tuple with one gradient per edge out (all NumPy arrays)."""
-        raise NotImplementedError
 
 
 class AccumulateGrad(Node):
@@ -108,7 +95,6 @@ class Operation(Node):
     """
 
     is_view = False
-    needs = ()
 
     @staticmethod
     def forward(ctx, *args):
@@ -118,44 +104,9 @@ class Operation(Node):
     def backward(ctx, *grads):
         raise NotImplementedError
 
-    def run_backward(self, grads):
-        result = self.backward(self, *grads)
-        return result if type(result) is tuple else (result,)
-
-    @classmethod
-    def apply(cls, *args):
-        ctx = cls()
-        recording = mode.enabled
-        track = False
-        raw, needs = [], []
-        for x in args:
-            if isinstance(x, Tensor):
-                raw.append(x._a)
-                wants = recording and x._requires_grad
-                needs.append(wants)
-                track = track or wants
-            else:
-                raw.append(x)
-                needs.append(False)
-        ctx.needs = needs
-        out = cls.forward(ctx, *raw)
-        if type(out) is np.ndarray:  # as nearly always: without the calls of the other cases
-            array, out = out, object.__new__(Tensor)
-            out._a = array
-            outs = (out,)
-        elif type(out) is tuple:
-            outs = tuple(map(Tensor._wrap, out))
-            ctx.outputs = len(outs)
-        else:
-            out = Tensor._wrap(out)
-            outs = (out,)
-        if cls.is_view:
-            source = args[0]
-            for number, o in enumerate(outs):
-                o._become_view(source, cls, args[1:], number if len(outs) > 1 else None)
-        if track:
-            ctx.record(args, outs)
-        return out if outs[0] is out else outs
+    # apply(*args): a new node; forward on the arrays of the arguments; Tensors around its results; and, where one of
+    # the arguments wants a gradient, the node's place in the graph. In C (csrc/binding/node.c): every call comes by.
+    apply = classmethod(_cnn.apply)
 
     @classmethod
     def wait(cls, args, pending, **for_backward):
@@ -164,45 +115,14 @@ class Operation(Node):
         y = deferred.wait(pending)
         if mode.enabled:
             ctx = cls()
-            ctx.needs = [isinstance(x, Tensor) and x._requires_grad for x in args]
+            ctx.needs = tuple([isinstance(x, Tensor) and x._requires_grad for x in args])
             if True in ctx.needs:
-                vars(ctx).update(for_backward)
+                for name, value in for_backward.items():
+                    setattr(ctx, name, value)
                 ctx.link(args)
                 ctx.remember_versions(args, ())
                 y._node, y._requires_grad = ctx, True
         return y
-
-    def link(self, args):
-        """Put this node into the graph behind the tensors it was made from."""
-        self.number = next(_numbers)
-        edges = []
-        for x, wants in zip(args, self.needs, strict=True):
-            edges.append(edge_of(x) if wants else None)
-        self.edges = tuple(edges)
-
-    def record(self, args, outs):
-        """Put this node into the graph between the tensors it was made from and its outputs."""
-        self.link(args)
-        if len(outs) > 1:
-            self._metadata = [(o._a.shape, o._a.dtype) for o in outs]
-        for index, o in enumerate(outs):
-            if o._a.dtype.kind == "f":
-                o._requires_grad = True
-                o._node = self
-                if index:
-                    o._output = index
-        if self.saved:
-            self.remember_versions(args, outs)
-
-    def remember_versions(self, args, outs):
-        versions = []
-        for array in self.saved:
-            for t in (*args, *outs):
-                if isinstance(t, Tensor) and t.__dict__.get("_a") is array:
-                    box = t._version_box()
-                    versions.append((box, box[0]))
-                    break
-        self._versions = versions
 
     @classmethod
     def apply_(cls, target, *args):
@@ -230,7 +150,7 @@ class Operation(Node):
             _copy_into(target._a, out)
         target._bump()
         if track:
-            ctx.number = next(_numbers)
+            ctx.take_number()
             ctx.edges = (old_edge, *[edge_of(x) if w else None for x, w in zip(args, needs[1:], strict=True)])
             if ctx.saved:
                 ctx.remember_versions(all_args, ())
@@ -309,7 +229,6 @@ class Function(FunctionCtx, Node):
         y = Square.apply(x)
     """
 
-    needs = ()
     _saved_list = ()
 
     def name(self):
@@ -357,9 +276,9 @@ class Function(FunctionCtx, Node):
             # An input returned as it is must not become its own ancestor: it gets a new tensor on the same memory.
             returned_input = any(o is x for x in args) and not any(o is d for d in ctx._dirty)
             fresh.append(o.detach() if returned_input and isinstance(o, Tensor) else o)
-        ctx.number = next(_numbers)
+        ctx.take_number()
         ctx.edges = tuple([edge_of(x) if w else None for x, w in zip(args, ctx.needs, strict=True)])
-        ctx.outputs = len(fresh)
+        ctx._outputs = len(fresh)
         ctx._metadata = [(o._a.shape, o._a.dtype) if isinstance(o, Tensor) else None for o in fresh]
         for d in ctx._dirty:
             d._bump()

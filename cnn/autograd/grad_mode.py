@@ -2,14 +2,10 @@
 
 import functools
 import inspect
-import threading
 
+from cnn import _cnn
 
-class _Mode(threading.local):
-    enabled = True
-
-
-mode = _Mode()
+mode = _cnn.GradMode()  # mode.enabled: a flag for each thread, at first True
 
 
 def is_grad_enabled():

@@ -19,7 +19,7 @@ from .parameter import Parameter
 
 def waiting_convolution(input):
     """The convolution that will compute `input`; None if it is computed already, or comes from elsewhere."""
-    pending = getattr(input, "__dict__", {}).get("_pending")
+    pending = getattr(input, "_pending", None)
     return pending if isinstance(pending, WaitingConvolution) else None
 
 

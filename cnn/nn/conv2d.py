@@ -70,7 +70,7 @@ def behind_depthwise(input, weight, bias):
     """A pointwise convolution of what a depthwise one, still waiting, will compute: both are one pass, and what is
     between them is not stored (MobileNets: Howard et al. 2017, section 3.1). None where that is not what is asked for,
     or where somebody may want gradients."""
-    before = getattr(input, "__dict__", {}).get("_pending")
+    before = getattr(input, "_pending", None)
     first = before.convolution if isinstance(before, WaitingRelu) and before.array is None else before
     if not isinstance(first, WaitingConvolution) or not first.is_depthwise():
         return None

@@ -39,7 +39,7 @@ class MaxPool2DWithIndices(Operation):
 
     @classmethod
     def apply(cls, x, window, ceil_mode, return_indices):
-        pending = x.__dict__.get("_pending")
+        pending = x._pending
         if isinstance(pending, WaitingRelu) and window == SIDE_BY_SIDE and not ceil_mode and not return_indices:
             keep = mode.enabled and x._requires_grad
             result = pending.pooled(keep)
@@ -51,8 +51,13 @@ class MaxPool2DWithIndices(Operation):
                     ctx.needs, ctx.saved, ctx.window = (True, False, False, False), (argmax,), window
                     ctx.input = (height, width, lies_channels_last(argmax))
                     ctx.record((x, window, ceil_mode, return_indices), (y,))
+                    ctx.pooled = Snapshot(y)
                 return y
-        return super().apply(x, window, ceil_mode, return_indices)
+        result = super().apply(x, window, ceil_mode, return_indices)
+        y = result[0] if return_indices else result
+        if y._node is not None:
+            y._node.pooled = Snapshot(y)
+        return result
 
     @staticmethod
     def forward(ctx, x, window, ceil_mode, return_indices):
@@ -63,10 +68,6 @@ class MaxPool2DWithIndices(Operation):
             ctx.window = window
             ctx.input = (x.shape[-2], x.shape[-1], lies_channels_last(x))
         return (y, argmax.astype(np.int64)) if return_indices else y
-
-    def record(self, args, outs):
-        super().record(args, outs)
-        self.pooled = Snapshot(outs[0])
 
     def free(self):
         super().free()

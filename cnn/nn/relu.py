@@ -37,7 +37,7 @@ class Relu(Operation):
 
     @classmethod
     def apply(cls, x):
-        pending = x.__dict__.get("_pending")
+        pending = x._pending
         if pending is None or isinstance(pending, WaitingRelu):
             return super().apply(x)
         if hasattr(pending, "pooled"):
@@ -51,16 +51,16 @@ class Relu(Operation):
         y = Tensor._wrap(pending(relu=True))
         if mode.enabled and x._requires_grad:
             ctx = cls()
-            ctx.needs, ctx.saved = [True], (y._a,)
+            ctx.needs, ctx.saved = (True,), (y._a,)
             ctx.record((x,), (y,))
         return y
 
     @classmethod
     def apply_(cls, x):
-        pending = x.__dict__.get("_pending")
+        pending = x._pending
         waits = pending is not None and not isinstance(pending, WaitingRelu)
         if waits:
-            x._a = x.__dict__.pop("_pending")(relu=True)
+            x._a = pending(relu=True)
         return super().apply_(x, waits)
 
     @staticmethod

@@ -2,11 +2,15 @@
 #define CNN_IMPORT_ARRAY
 #include "binding.h"
 #include "runtime.h"
+#include "tape.h"
 
 PyObject *ShapeError, *DTypeError;
 
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
+    F(set_tensor_class, "(cnn.Tensor): what apply makes")                                                              \
+    F(apply, "(class, *args) -> a Tensor or a tuple of them; see cnn.autograd.function.Operation")                     \
+    F(backward, "(edges, gradients, keep_graph, store, deliver, add, before, after, finish); see cnn.autograd.engine") \
     F(group_norm_forward, "(x, groups, weight or None, bias or None, eps) -> (y, mean, invstd)")                       \
     F(group_norm_backward,                                                                                             \
       "(dy, x, groups, weight or None, mean, invstd, want_dx, want_parameters) -> (dx, dweight, dbias)")               \
@@ -216,7 +220,8 @@ static int module_exec(PyObject *module)
     if (ShapeError == NULL || DTypeError == NULL) {
         return -1;
     }
-    if (runtime_start() < 0 || generator_add_type(module) < 0) {
+    if (runtime_start() < 0 || generator_add_type(module) < 0 || tensor_add_type(module) < 0 ||
+        node_add_type(module) < 0) {
         return -1;
     }
     const char *isa = getenv("CNN_ISA");

@@ -1,0 +1,271 @@
+/* backward: from the last node made to the first, adding up gradients on the way. See cnn/autograd/engine.py, which
+ * does what is rare: hooks, sums, gradients that wait, leaves that have a gradient already.
+ */
+#include "tape.h"
+
+struct step {
+    long long number;
+    PyObject *node; /* borrowed: `waiting` holds it */
+};
+
+struct run {
+    PyObject *waiting; /* node -> a list: the sum of the gradients for each output, or None */
+    PyObject *leaves;  /* address of a leaf -> [sum, leaf], in the order in which they were reached */
+    /* Functions of engine.py, borrowed: deliver(target, gradient) -> what may be sent there, in place of a gradient
+     * that is no array; add(slots, output, gradient); before(node, slots); after(node, results, slots) -> results;
+     * finish([sum, leaf]). */
+    PyObject *deliver, *add, *before, *after, *finish;
+    int keep_graph, store;
+    /* What waits, the largest number first: an edge always leads to a smaller number, so what is popped is complete. */
+    struct step *heap;
+    Py_ssize_t size, room;
+};
+
+static int push(struct run *r, long long number, PyObject *node)
+{
+    if (r->size == r->room) {
+        Py_ssize_t room = r->room > 0 ? 2 * r->room : 64;
+        struct step *heap = PyMem_Resize(r->heap, struct step, room);
+        if (heap == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        r->heap = heap, r->room = room;
+    }
+    Py_ssize_t i = r->size++;
+    for (; i > 0 && r->heap[(i - 1) / 2].number < number; i = (i - 1) / 2) {
+        r->heap[i] = r->heap[(i - 1) / 2];
+    }
+    r->heap[i] = (struct step){number, node};
+    return 0;
+}
+
+static PyObject *pop(struct run *r)
+{
+    PyObject *first = r->heap[0].node;
+    struct step last = r->heap[--r->size];
+    Py_ssize_t i = 0, child;
+    while ((child = 2 * i + 1) < r->size) {
+        child += child + 1 < r->size && r->heap[child + 1].number > r->heap[child].number;
+        if (r->heap[child].number <= last.number) {
+            break;
+        }
+        r->heap[i] = r->heap[child];
+        i = child;
+    }
+    r->heap[i] = last;
+    return first;
+}
+
+/* The list for the gradients of a node's outputs: borrowed, or NULL. */
+static PyObject *slots_of_node(struct run *r, PyObject *target)
+{
+    PyObject *slots = PyDict_GetItemWithError(r->waiting, target);
+    if (slots != NULL || PyErr_Occurred()) {
+        return slots;
+    }
+    struct node *node = (struct node *)target;
+    if (!(slots = PyList_New(node->outputs))) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < node->outputs; i++) {
+        PyList_SET_ITEM(slots, i, Py_NewRef(Py_None));
+    }
+    int status = PyDict_SetItem(r->waiting, target, slots);
+    Py_DECREF(slots);
+    return status == 0 && push(r, node->number, target) == 0 ? slots : NULL;
+}
+
+/* [sum, leaf]: borrowed, or NULL. */
+static PyObject *slots_of_leaf(struct run *r, PyObject *leaf)
+{
+    PyObject *key = PyLong_FromVoidPtr(leaf);
+    PyObject *slots = key != NULL ? PyDict_GetItemWithError(r->leaves, key) : NULL;
+    if (slots == NULL && !PyErr_Occurred() && (slots = PyList_New(2))) {
+        PyList_SET_ITEM(slots, 0, Py_NewRef(Py_None));
+        PyList_SET_ITEM(slots, 1, Py_NewRef(leaf));
+        int status = PyDict_SetItem(r->leaves, key, slots);
+        Py_DECREF(slots);
+        slots = status == 0 ? slots : NULL;
+    }
+    Py_XDECREF(key);
+    return slots;
+}
+
+static int send(struct run *r, PyObject *edge, PyObject *gradient)
+{
+    if (!PyTuple_Check(edge) || PyTuple_GET_SIZE(edge) != 2) {
+        PyErr_Format(PyExc_TypeError, "backward: an edge must be a pair, got %R", edge);
+        return -1;
+    }
+    PyObject *target = PyTuple_GET_ITEM(edge, 0);
+    Py_ssize_t output = PyLong_AsSsize_t(PyTuple_GET_ITEM(edge, 1));
+    if (output == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    PyObject *slots = is_node(target) ? slots_of_node(r, target) : slots_of_leaf(r, target);
+    if (slots == NULL) {
+        return -1;
+    }
+    if (output < 0 || output >= PyList_GET_SIZE(slots)) {
+        PyErr_Format(PyExc_IndexError, "backward: %R has no output %zd", target, output);
+        return -1;
+    }
+    Py_INCREF(slots);
+    int status = -1;
+    gradient = PyArray_Check(gradient) ? Py_NewRef(gradient)
+                                       : PyObject_CallFunctionObjArgs(r->deliver, target, gradient, NULL);
+    if (gradient != NULL && PyList_GET_ITEM(slots, output) == Py_None) {
+        status = PyList_SetItem(slots, output, Py_NewRef(gradient));
+    } else if (gradient != NULL) {
+        PyObject *none = PyObject_CallFunction(r->add, "OnO", slots, output, gradient);
+        status = none != NULL ? 0 : -1;
+        Py_XDECREF(none);
+    }
+    Py_XDECREF(gradient);
+    Py_DECREF(slots);
+    return status;
+}
+
+static PyObject *call_method(PyObject *object, PyObject *name, PyObject *argument)
+{
+    PyObject *arguments[2] = {object, argument};
+    return PyObject_VectorcallMethod(name, arguments, argument != NULL ? 2 : 1, NULL);
+}
+
+/* Names of methods, made once. */
+static PyObject *check_saved, *run_backward, *free_saved;
+
+static int make_names(void)
+{
+    if (free_saved == NULL) {
+        check_saved = PyUnicode_InternFromString("check_saved");
+        run_backward = PyUnicode_InternFromString("run_backward");
+        free_saved = PyUnicode_InternFromString("free");
+    }
+    return check_saved != NULL && run_backward != NULL && free_saved != NULL ? 0 : -1;
+}
+
+/* -1 if a call failed; its result is thrown away. */
+static int succeeded(PyObject *result)
+{
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+/* One node: the gradients of its outputs in, those of its arguments out. */
+static int run_node(struct run *r, PyObject *self, PyObject **slots)
+{
+    struct node *node = (struct node *)self;
+    if ((!r->store || is_set(node->output_hooks)) &&
+        succeeded(PyObject_CallFunctionObjArgs(r->before, self, *slots, NULL)) < 0) {
+        return -1;
+    }
+    if (succeeded(call_method(self, check_saved, NULL)) < 0) {
+        return -1;
+    }
+    PyObject *results = call_method(self, run_backward, *slots);
+    if (results == NULL || (!r->keep_graph && succeeded(call_method(self, free_saved, NULL)) < 0)) {
+        Py_XDECREF(results);
+        return -1;
+    }
+    if (is_set(node->hooks)) {
+        Py_SETREF(results, PyObject_CallFunctionObjArgs(r->after, self, results, *slots, NULL));
+    }
+    Py_CLEAR(*slots);
+    if (results != NULL && !PyTuple_Check(results)) {
+        PyErr_Format(PyExc_TypeError, "backward: %R must give a tuple, got %s", self, Py_TYPE(results)->tp_name);
+        Py_CLEAR(results);
+    }
+    int status = results != NULL ? 0 : -1;
+    PyObject *edges = Py_NewRef(node->edges);
+    for (Py_ssize_t i = 0; status == 0 && i < PyTuple_GET_SIZE(edges) && i < PyTuple_GET_SIZE(results); i++) {
+        PyObject *edge = PyTuple_GET_ITEM(edges, i), *gradient = PyTuple_GET_ITEM(results, i);
+        status = edge != Py_None && gradient != Py_None ? send(r, edge, gradient) : 0;
+    }
+    Py_DECREF(edges);
+    Py_XDECREF(results);
+    return status;
+}
+
+/* The last node made of those that wait. */
+static int run_next(struct run *r)
+{
+    PyObject *node = Py_NewRef(pop(r)), *slots = Py_XNewRef(PyDict_GetItemWithError(r->waiting, node));
+    int status = slots != NULL && PyDict_DelItem(r->waiting, node) == 0 ? run_node(r, node, &slots) : -1;
+    Py_XDECREF(slots);
+    Py_DECREF(node);
+    return status;
+}
+
+/* The sum at a leaf becomes its .grad as it is: where there is none yet, no hook, and nobody else holds the array. 1 if
+ * that was done. */
+static int becomes_grad(PyObject *slots)
+{
+    PyObject *object = PyList_GET_ITEM(slots, 0), *leaf = PyList_GET_ITEM(slots, 1);
+    struct tensor *t = (struct tensor *)leaf;
+    if (!is_tensor(leaf) || !PyArray_Check(object) || t->array == NULL || is_set(t->grad) || is_set(t->grad_hooks) ||
+        is_set(t->accumulate_hooks)) {
+        return 0;
+    }
+    PyArrayObject *gradient = (PyArrayObject *)object, *array = (PyArrayObject *)t->array;
+    if (Py_REFCNT(object) != 1 || PyArray_BASE(gradient) != NULL || !PyArray_ISWRITEABLE(gradient) ||
+        PyArray_DESCR(gradient) != PyArray_DESCR(array) || !PyArray_SAMESHAPE(gradient, array)) {
+        return 0;
+    }
+    PyObject *grad = tensor_new(Py_NewRef(object));
+    if (grad == NULL) {
+        return -1;
+    }
+    Py_XSETREF(t->grad, grad);
+    return 1;
+}
+
+static int finish_leaves(struct run *r)
+{
+    PyObject *all = PyDict_Values(r->leaves);
+    int status = all != NULL ? 0 : -1;
+    for (Py_ssize_t i = 0; status == 0 && i < PyList_GET_SIZE(all); i++) {
+        PyObject *slots = PyList_GET_ITEM(all, i);
+        int done = r->store ? becomes_grad(slots) : 0;
+        status = done < 0 ? -1 : done ? 0 : succeeded(PyObject_CallOneArg(r->finish, slots));
+    }
+    Py_XDECREF(all);
+    return status;
+}
+
+/* (edges, gradients, keep_graph, store, deliver, add, before, after, finish): lists of edges and of the arrays that
+ * they are sent; without `store` nothing becomes .grad; then functions of engine.py. */
+PyObject *py_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (check_nargs("backward", nargs, 9) < 0 || make_names() < 0) {
+        return NULL;
+    }
+    PyObject *edges = args[0], *gradients = args[1];
+    if (!PyList_Check(edges) || !PyList_Check(gradients) || PyList_GET_SIZE(edges) != PyList_GET_SIZE(gradients)) {
+        PyErr_SetString(PyExc_TypeError, "backward: expected a list of edges and one of as many gradients");
+        return NULL;
+    }
+    struct run r = {.deliver = args[4], .add = args[5], .before = args[6], .after = args[7], .finish = args[8]};
+    int status = -1;
+    if ((r.keep_graph = PyObject_IsTrue(args[2])) < 0 || (r.store = PyObject_IsTrue(args[3])) < 0 ||
+        !(r.waiting = PyDict_New()) || !(r.leaves = PyDict_New())) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(edges); i++) {
+        if (send(&r, PyList_GET_ITEM(edges, i), PyList_GET_ITEM(gradients, i)) < 0) {
+            goto done;
+        }
+    }
+    while (r.size > 0) {
+        if (run_next(&r) < 0) {
+            goto done;
+        }
+    }
+    status = finish_leaves(&r);
+done:
+    PyMem_Free(r.heap);
+    Py_XDECREF(r.waiting);
+    Py_XDECREF(r.leaves);
+    return status == 0 ? Py_NewRef(Py_None) : NULL;
+}

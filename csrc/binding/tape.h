@@ -1,0 +1,60 @@
+/* tape.h: what a Tensor and a node of the graph are made of. cnn/tensor.py and cnn/autograd/function.py derive from
+ * these types and hold everything that is not on the way of each call. docs/architecture.md, "The tape in C".
+ */
+#ifndef CNN_TAPE_H
+#define CNN_TAPE_H
+
+#include "binding.h"
+
+/* cnn._cnn.Tensor. A PyObject field may be NULL, which Python sees as None. */
+struct tensor {
+    PyObject_HEAD PyObject *array; /* _a; NULL while it waits */
+    PyObject *pending;             /* a function that gives the array (cnn/autograd/deferred.py) */
+    PyObject *gradient;            /* or a LeafGradient that does */
+    PyObject *node;                /* what made it; NULL for a leaf */
+    PyObject *box;                 /* [version], shared with views */
+    PyObject *base;                /* of a view */
+    PyObject *grad, *grad_hooks, *accumulate_hooks;
+    Py_ssize_t output; /* which of the node's outputs it is */
+    char requires_grad;
+};
+
+/* cnn._cnn.Node. */
+struct node {
+    PyObject_HEAD PyObject *edges; /* a tuple: (node, output), (leaf, 0) or None for each argument */
+    PyObject *needs, *saved, *versions, *metadata, *hooks, *output_hooks;
+    long long number;
+    Py_ssize_t outputs;
+    char freed;
+};
+
+extern PyTypeObject *TensorType, *NodeType; /* the types of this folder */
+extern PyTypeObject *TensorClass;           /* cnn.Tensor */
+
+static inline int is_tensor(PyObject *object) { return PyObject_TypeCheck(object, TensorType); }
+static inline int is_node(PyObject *object) { return PyObject_TypeCheck(object, NodeType); }
+static inline int is_set(PyObject *field) { return field != NULL && field != Py_None; }
+
+/* A new cnn.Tensor around an array, whose reference it takes (also where it fails). */
+PyObject *tensor_new(PyObject *array);
+
+/* The array of a tensor, computed now if it waits: a new reference, or NULL with an exception. */
+PyObject *tensor_array(struct tensor *t);
+
+/* The list with its version, made where there is none: borrowed, or NULL. */
+PyObject *tensor_box(struct tensor *t);
+
+/* Whether operations are recorded in this thread. */
+int grad_enabled(void);
+
+/* A new node of a class that derives from cnn._cnn.Node. */
+struct node *node_new(PyObject *cls);
+
+/* Puts `node`, whose needs are set, between the tensors that it was made from and one output. -1: an exception. */
+int node_record(struct node *node, PyObject *const *args, PyObject *const *outs, Py_ssize_t count);
+
+/* Adds the types to the module. */
+int tensor_add_type(PyObject *module);
+int node_add_type(PyObject *module);
+
+#endif

@@ -1,0 +1,234 @@
+/* tensor: the base type of cnn.Tensor, its fields and what of it every call needs. See tape.h and cnn/tensor.py. */
+#include "tape.h"
+
+#include <structmember.h>
+
+PyTypeObject *TensorType, *TensorClass;
+
+static _Thread_local int recording = 1;
+
+int grad_enabled(void) { return recording; }
+
+/* ---- A tensor --------------------------------------------------------------------------------------------------- */
+
+static PyObject *tensor_type_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    return type->tp_alloc(type, 0);
+}
+
+static int tensor_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct tensor *t = (struct tensor *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(t->array);
+    Py_VISIT(t->pending);
+    Py_VISIT(t->gradient);
+    Py_VISIT(t->node);
+    Py_VISIT(t->box);
+    Py_VISIT(t->base);
+    Py_VISIT(t->grad);
+    Py_VISIT(t->grad_hooks);
+    Py_VISIT(t->accumulate_hooks);
+    return 0;
+}
+
+static int tensor_clear(PyObject *self)
+{
+    struct tensor *t = (struct tensor *)self;
+    Py_CLEAR(t->array);
+    Py_CLEAR(t->pending);
+    Py_CLEAR(t->gradient);
+    Py_CLEAR(t->node);
+    Py_CLEAR(t->box);
+    Py_CLEAR(t->base);
+    Py_CLEAR(t->grad);
+    Py_CLEAR(t->grad_hooks);
+    Py_CLEAR(t->accumulate_hooks);
+    return 0;
+}
+
+static void tensor_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    tensor_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* An object of `type`, with the array whose reference it takes. */
+static PyObject *wrap(PyTypeObject *type, PyObject *array)
+{
+    struct tensor *t = (struct tensor *)type->tp_alloc(type, 0);
+    if (t == NULL) {
+        Py_DECREF(array);
+        return NULL;
+    }
+    t->array = array;
+    return (PyObject *)t;
+}
+
+PyObject *tensor_new(PyObject *array) { return wrap(TensorClass, array); }
+
+static PyObject *py_wrap(PyObject *type, PyObject *object)
+{
+    PyObject *array = PyArray_Check(object) ? Py_NewRef(object) : PyArray_FromAny(object, NULL, 0, 0, 0, NULL);
+    return array != NULL ? wrap((PyTypeObject *)type, array) : NULL;
+}
+
+PyObject *tensor_array(struct tensor *t)
+{
+    if (t->array != NULL) {
+        return Py_NewRef(t->array);
+    }
+    PyObject *array = NULL;
+    if (is_set(t->pending)) {
+        PyObject *pending = Py_NewRef(t->pending);
+        array = PyObject_CallNoArgs(pending); /* it waits on if this is interrupted */
+        Py_DECREF(pending);
+    } else if (is_set(t->gradient)) {
+        PyObject *gradient = Py_NewRef(t->gradient);
+        array = PyObject_CallMethod(gradient, "array", NULL);
+        Py_DECREF(gradient);
+    } else {
+        PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute '_a'", Py_TYPE(t)->tp_name);
+    }
+    if (array != NULL) {
+        Py_XSETREF(t->array, Py_NewRef(array));
+        Py_CLEAR(t->pending);
+        Py_CLEAR(t->gradient);
+    }
+    return array;
+}
+
+static PyObject *get_array(PyObject *self, void *Py_UNUSED(closure)) { return tensor_array((struct tensor *)self); }
+
+static int set_array(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    struct tensor *t = (struct tensor *)self;
+    Py_XSETREF(t->array, Py_XNewRef(value));
+    Py_CLEAR(t->pending);
+    Py_CLEAR(t->gradient);
+    return 0;
+}
+
+PyObject *tensor_box(struct tensor *t)
+{
+    if (!is_set(t->box)) {
+        PyObject *box = PyList_New(1);
+        if (box == NULL) {
+            return NULL;
+        }
+        PyList_SET_ITEM(box, 0, PyLong_FromLong(0)); /* a small number: cannot fail */
+        Py_XSETREF(t->box, box);
+    }
+    return t->box;
+}
+
+static PyObject *py_version_box(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    return Py_XNewRef(tensor_box((struct tensor *)self));
+}
+
+static PyMethodDef tensor_methods[] = {
+    {"_wrap", py_wrap, METH_O | METH_CLASS, "A new tensor around a NumPy array (or a number), sharing its memory."},
+    {"_version_box", py_version_box, METH_NOARGS, "The list with the version, shared with views."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef tensor_properties[] = {
+    {"_a", get_array, set_array, "The array; computed now if it waits.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define FIELD(name, field) {name, T_OBJECT, offsetof(struct tensor, field), 0, NULL}
+
+static PyMemberDef tensor_members[] = {
+    FIELD("_pending", pending),
+    FIELD("_gradient", gradient),
+    FIELD("_node", node),
+    FIELD("_box", box),
+    FIELD("_base", base),
+    FIELD("_grad", grad),
+    FIELD("_grad_hooks", grad_hooks),
+    FIELD("_accumulate_hooks", accumulate_hooks),
+    {"_output", T_PYSSIZET, offsetof(struct tensor, output), 0, NULL},
+    {"_requires_grad", T_BOOL, offsetof(struct tensor, requires_grad), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot tensor_slots[] = {
+    {Py_tp_new, (void *)tensor_type_new},
+    {Py_tp_dealloc, (void *)tensor_dealloc},
+    {Py_tp_traverse, (void *)tensor_traverse},
+    {Py_tp_clear, (void *)tensor_clear},
+    {Py_tp_methods, tensor_methods},
+    {Py_tp_getset, tensor_properties},
+    {Py_tp_members, tensor_members},
+    {Py_tp_doc, "What cnn.Tensor is made of."},
+    {0, NULL},
+};
+
+static PyType_Spec tensor_spec = {
+    .name = "cnn._cnn.Tensor",
+    .basicsize = sizeof(struct tensor),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = tensor_slots,
+};
+
+PyObject *py_set_tensor_class(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (check_nargs("set_tensor_class", nargs, 1) < 0) {
+        return NULL;
+    }
+    if (!PyType_Check(args[0]) || !PyType_IsSubtype((PyTypeObject *)args[0], TensorType)) {
+        PyErr_SetString(PyExc_TypeError, "set_tensor_class: expected a class that derives from cnn._cnn.Tensor");
+        return NULL;
+    }
+    Py_XSETREF(TensorClass, (PyTypeObject *)Py_NewRef(args[0]));
+    Py_RETURN_NONE;
+}
+
+/* ---- Whether operations are recorded ---------------------------------------------------------------------------- */
+
+static PyObject *get_enabled(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure)) { return PyBool_FromLong(recording); }
+
+static int set_enabled(PyObject *Py_UNUSED(self), PyObject *value, void *Py_UNUSED(closure))
+{
+    int enabled = value != NULL ? PyObject_IsTrue(value) : 1;
+    if (enabled < 0) {
+        return -1;
+    }
+    recording = enabled;
+    return 0;
+}
+
+static PyGetSetDef mode_properties[] = {
+    {"enabled", get_enabled, set_enabled, "Whether operations are recorded in this thread.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot mode_slots[] = {
+    {Py_tp_getset, mode_properties},
+    {Py_tp_doc, "Whether operations are recorded: a flag for each thread, at first True."},
+    {0, NULL},
+};
+
+static PyType_Spec mode_spec = {
+    .name = "cnn._cnn.GradMode",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = mode_slots,
+};
+
+int tensor_add_type(PyObject *module)
+{
+    PyObject *mode = PyType_FromSpec(&mode_spec);
+    TensorType = (PyTypeObject *)PyType_FromSpec(&tensor_spec);
+    int status = -1;
+    if (mode != NULL && TensorType != NULL && PyModule_AddObjectRef(module, "GradMode", mode) == 0) {
+        status = PyModule_AddObjectRef(module, "Tensor", (PyObject *)TensorType);
+    }
+    Py_XDECREF(mode);
+    return status;
+}
