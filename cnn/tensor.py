@@ -393,13 +393,6 @@ class Tensor(_cnn.Tensor):
     def _version(self):
         return 0 if self._box is None else self._box[0]
 
-    def _bump(self):
-        """Note that the memory was changed."""
-        if self._box is None:
-            self._box = [1]
-        else:
-            self._box[0] += 1
-
     def _is_view(self):
         return self._base is not None
 

@@ -157,3 +157,106 @@ def test_an_array_that_waits_is_asked_for_once():
         _cnn.Tensor.__new__(Tensor).shape  # noqa: B018
     with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'shap'"):
         t.shap  # noqa: B018
+
+
+NUMBERS = [
+    3, -2, 1.5, True, 2**62, -(2**63), float("nan"), 1e300, [1], [1.0, 2], [True, 2], [True, False], (1, 2.5),
+    [[1, 2], [3, 4]], [[1.0], [2]], [(True,), [2]], [[[1.5, 2], [3, 4]], [[5, 6], [7, True]]], [0.1] * 50,
+]  # fmt: skip
+OTHERS = [
+    [], [[]], [[], []], 2**63, [2**63], [1, 2**64], [[1, 2], [3]], [[1], 2], [1, [2]], "12", [1, "2"], None, [None],
+    range(3), np.float32(2), np.arange(3), [np.float32(1), 2.5], [cnn.ones(1)], {1: 2}, 1j, [1, 2j],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("default", [np.float32, np.float64])
+def test_numbers(default):
+    for data in NUMBERS:
+        with np.errstate(all="ignore"):
+            expected = np.asarray(data)
+            expected = expected.astype(default) if expected.dtype.kind == "f" else expected
+        array = _cnn.numbers(data, np.dtype(default))
+        assert array.dtype == expected.dtype and array.shape == expected.shape
+        np.testing.assert_array_equal(array, expected)
+    for data in OTHERS:
+        assert _cnn.numbers(data, np.dtype(default)) is None
+    deep = 1
+    for _ in range(100):
+        deep = [deep]
+    assert _cnn.numbers(deep, np.dtype(default)) is None
+    assert _cnn.numbers([1.5], np.dtype(np.float16)) is None
+    with pytest.raises(TypeError, match="numbers: default must be a NumPy dtype"):
+        _cnn.numbers(1, np.float32)
+
+
+SYMBOLS = {"+": (lambda a, b: a + b, cnn.add), "-": (lambda a, b: a - b, cnn.sub), "*": (lambda a, b: a * b, cnn.mul)}
+OPERANDS = {
+    "same": lambda: (values(2, 3), values(2, 3, seed=1)),
+    "0-d": lambda: (values(), values(seed=1)),
+    "channels last": lambda: (values(2, 4, 5, 3).permute(0, 3, 1, 2), values(2, 3, 4, 5, seed=1)),
+    "transposed": lambda: (values(3, 2).t(), values(2, 3, seed=1)),
+    "itself": lambda: (values(2, 3),) * 2,
+    "broadcast": lambda: (values(2, 3), values(3, seed=1)),
+    "two types": lambda: (values(2, 3), values(2, 3, seed=1).float()),
+    "number": lambda: (values(2, 3), 1.5),
+    "integer": lambda: (values(2, 3), 3),
+    "bool": lambda: (values(2, 3), True),
+    "number first": lambda: (2.5, values(2, 3)),
+}
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize("operands", OPERANDS)
+def test_operators_are_the_functions(symbol, operands):
+    def run(function):
+        a, b = OPERANDS[operands]()
+        leaves = [t.requires_grad_() for t in {id(t): t for t in (a, b) if isinstance(t, Tensor)}.values()]
+        y = function(a, b)
+        node = y.grad_fn
+        record = (node.name(), tuple(node.needs), [n if n is None else n.name() for n, _ in node.next_functions])
+        y.backward(values(*y.shape, seed=2))
+        return y._a, record, [t.grad._a for t in leaves]
+
+    operator, function = SYMBOLS[symbol]
+    y, record, gradients = run(operator)
+    swap = operands == "number first" and symbol != "-"  # x comes first in the graph, as in torch
+    expected, expected_record, expected_gradients = run(lambda a, b: function(b, a) if swap else function(a, b))
+    assert y.dtype == expected.dtype and record == expected_record
+    np.testing.assert_array_equal(y, expected)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        assert gradient.dtype == other.dtype
+        np.testing.assert_array_equal(gradient, other)
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_operators_beside_the_plain(symbol):
+    operator = SYMBOLS[symbol][0]
+    x = values(3).requires_grad_()
+    with cnn.no_grad():
+        assert operator(x, x).grad_fn is None
+    assert operator(x.detach(), 2.0).grad_fn is None
+    for other in (None, object(), {}):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            operator(x, other)
+        with pytest.raises(TypeError, match="unsupported operand"):
+            operator(other, x)
+    array = np.arange(3.0)
+    for y in (operator(x.detach(), array), operator(array, x.detach()), operator(np.float64(2), x.detach())):
+        assert type(y) is Tensor and y.dtype == cnn.float64
+
+    class Special(Tensor):
+        def __radd__(self, other):
+            return "special"
+
+        __rsub__ = __rmul__ = __radd__
+
+    assert operator(x, Special([1.0, 2.0, 3.0])) == "special"
+    assert type(operator(x.detach(), cnn.nn.Parameter(x.detach()))) is Tensor
+
+
+def test_what_a_product_saved_must_not_change():
+    x, w = values(3).requires_grad_(), values(3, seed=1)
+    y = x * w
+    w += 1
+    with pytest.raises(RuntimeError, match="MulBackward0 saved a tensor at version 0, but it is at version 1 now"):
+        y.backward(values(3))

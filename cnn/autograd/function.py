@@ -20,8 +20,8 @@ class Node(_cnn.Node):
     In C (csrc/binding/node.c) are the fields that every node has: edges, needs, saved; _versions, of what was saved;
     _outputs, how many; _metadata, their shapes and types where they are several; _hooks, on the gradients that this
     node computes (register_hook); _output_hooks, {output number: hooks of the tensor there} (Tensor.register_hook,
-    retain_grad). So are its ways into the graph, `link`, `record` and `remember_versions`, and
-    `run_backward(gradients)`: gradients of the outputs in, a tuple with one gradient per edge out, all NumPy arrays.
+    retain_grad). So are its way into the graph, `record`, and `run_backward(gradients)`: gradients of the outputs in, a
+    tuple with one gradient per edge out, all NumPy arrays.
     """
 
     takes = ()  # the kind of deferred.Gradient that run_backward understands
@@ -113,15 +113,12 @@ class Operation(Node):
         """A result that is `pending()` as soon as somebody looks at it (deferred.py). `for_backward` is what forward
         would leave in its ctx."""
         y = deferred.wait(pending)
-        if mode.enabled:
-            ctx = cls()
-            ctx.needs = tuple([isinstance(x, Tensor) and x._requires_grad for x in args])
-            if True in ctx.needs:
-                for name, value in for_backward.items():
-                    setattr(ctx, name, value)
-                ctx.link(args)
-                ctx.remember_versions(args, ())
-                y._node, y._requires_grad = ctx, True
+        ctx = _cnn.node_for(cls, args)
+        if ctx is not None:
+            for name, value in for_backward.items():
+                setattr(ctx, name, value)
+            ctx.remember_versions(args, ())
+            y._node, y._requires_grad = ctx, True
         return y
 
     @classmethod

@@ -49,6 +49,9 @@ def _cast(x, kind):
 
 
 class Add(Operation):
+    shapes = None  # of a and b, where they are not both that of the result
+    alpha = 1
+
     @staticmethod
     def forward(ctx, a, b, alpha):
         ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
@@ -61,7 +64,7 @@ class Add(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        a, b = ctx.shapes
+        a, b = ctx.shapes or (dy.shape, dy.shape)
         db = None
         if ctx.needs[1]:
             db = sum_to_shape(dy, b)
@@ -78,6 +81,9 @@ def _into(operation, a, b, *options):
 
 
 class Sub(Operation):
+    shapes = None
+    alpha = 1
+
     @staticmethod
     def forward(ctx, a, b, alpha):
         ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
@@ -85,7 +91,7 @@ class Sub(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        a, b = ctx.shapes
+        a, b = ctx.shapes or (dy.shape, dy.shape)
         return (
             sum_to_shape(dy, a) if ctx.needs[0] else None,
             sum_to_shape(dy, b) * -ctx.alpha if ctx.needs[1] else None,
@@ -418,10 +424,16 @@ def _operator(f, swap=False):
     return apply
 
 
-Tensor.__add__ = Tensor.__radd__ = _operator(add)
-Tensor.__sub__ = _operator(sub)
-Tensor.__rsub__ = _operator(sub, swap=True)
-Tensor.__mul__ = Tensor.__rmul__ = _operator(mul)
+def _slot(f, swap):
+    """f(a, b) for two operands, one of them a Tensor; with `swap` the Tensor comes first."""
+    apply, reflected = _operator(f), _operator(f, swap=not swap)
+    return lambda a, b: apply(a, b) if isinstance(a, Tensor) else reflected(b, a)
+
+
+# + - * of plain operands are computed and recorded in C (csrc/binding/operators.c).
+_cnn.set_operator("+", Add, _slot(add, swap=True))
+_cnn.set_operator("-", Sub, _slot(sub, swap=False))
+_cnn.set_operator("*", Mul, _slot(mul, swap=True))
 Tensor.__truediv__ = _operator(div)
 Tensor.__rtruediv__ = _operator(div, swap=True)
 Tensor.__floordiv__ = _operator(floor_divide)

@@ -70,21 +70,30 @@ def _collect_kinds(data, kinds):
         raise TypeError(f"tensor(): cannot make a tensor of {builtins.type(data).__name__}")
 
 
-@function
-def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
-    """A new tensor with a copy of `data`: numbers, nested lists, arrays. See torch.tensor."""
+def _converted(data, dtype):
+    """A new array of anything that holds numbers."""
     kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(data)
     types.of_numpy(kind)
     try:
+        source = np.asarray(_plain(data))
+        if source.dtype == object:
+            raise ValueError("not a rectangle of numbers")
+        if source.dtype.kind != "f" and kind != np.float16:  # everything fits, or wraps around in silence
+            return source.astype(kind, copy=True, order="C")
         with np.errstate(all="ignore"):
-            source = np.asarray(_plain(data))
-            if source.dtype == object:
-                raise ValueError("not a rectangle of numbers")
-            array = source.astype(kind, copy=True, order="C")
+            return source.astype(kind, copy=True, order="C")
     except (ValueError, OverflowError) as error:
         if isinstance(data, (list, tuple)):
             raise ValueError(f"tensor(): the nested lists must form a rectangle of numbers: {error}") from None
         raise
+
+
+@function
+def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
+    """A new tensor with a copy of `data`: numbers, nested lists, arrays. See torch.tensor."""
+    array = None if dtype is not None else _cnn.numbers(data, types.get_default_dtype().numpy)
+    if array is None:
+        array = _converted(data, dtype)
     return _finish(array, dtype, device, requires_grad)
 
 

@@ -3,7 +3,7 @@
  * Two arrays of one real type, one shape and a dense memory order go through our kernels, and so does an array times a
  * number. Everything else (other types, broadcasting, odd strides) is NumPy's own operator: the value is the same.
  */
-#include "binding.h"
+#include "elementwise.h"
 
 typedef PyObject *numpy_operator(PyObject *, PyObject *);
 
@@ -47,8 +47,13 @@ static PyObject *as_array(PyObject *result)
     return array;
 }
 
-static void run(char operation, PyArrayObject *a, PyArrayObject *b, PyArrayObject *y, double alpha)
+/* y = a op alpha b. Takes the reference to y, which may be NULL, and gives it back; NULL with an exception. */
+static PyArrayObject *run(char operation, PyArrayObject *a, PyArrayObject *b, PyArrayObject *y, double alpha)
 {
+    if (y == NULL) {
+        return NULL;
+    }
+    PyThreadState *state = kernel_enter((double)PyArray_SIZE(y));
     const struct kernels *k = kernels_of(a);
     const void *pa = PyArray_DATA(a), *pb = PyArray_DATA(b);
     void *py = PyArray_DATA(y);
@@ -58,6 +63,10 @@ static void run(char operation, PyArrayObject *a, PyArrayObject *b, PyArrayObjec
     case '-': k->subtract(pa, pb, py, n); break;
     case '*': k->multiply(pa, pb, py, n); break;
     }
+    if (kernel_leave(state) < 0) {
+        Py_CLEAR(y);
+    }
+    return y;
 }
 
 /* The same by NumPy: alpha b first, so that it is NumPy's type rules for both steps. */
@@ -76,20 +85,13 @@ static PyObject *binary(char operation, PyObject *a, PyObject *b, PyObject *alph
     if (alpha != NULL && parse_double(alpha, in_place ? "add_" : "add", "alpha", &factor) < 0) {
         return NULL;
     }
-    PyArrayObject *other = partner(a, b), *y = NULL;
-    PyArrayObject *target = (PyArrayObject *)a;
+    PyArrayObject *other = partner(a, b), *target = (PyArrayObject *)a;
     if (other == NULL || (in_place && (!PyArray_ISWRITEABLE(target) || overlap_shifted(target, other)))) {
         Py_XDECREF(other);
         return PyErr_Occurred() ? NULL : binary_by_numpy(a, b, alpha, numpy);
     }
-    y = in_place ? (PyArrayObject *)Py_NewRef(a) : array_new_like((PyArrayObject *)a);
-    if (y != NULL) {
-        PyThreadState *state = kernel_enter((double)PyArray_SIZE(y));
-        run(operation, (PyArrayObject *)a, other, y, factor);
-        if (kernel_leave(state) < 0) {
-            Py_CLEAR(y);
-        }
-    }
+    PyArrayObject *y = in_place ? (PyArrayObject *)Py_NewRef(a) : array_new_like(target);
+    y = run(operation, target, other, y, factor);
     Py_DECREF(other);
     return (PyObject *)y;
 }
@@ -138,6 +140,20 @@ static PyObject *scaled(PyArrayObject *x, PyObject *number, int in_place)
         }
     }
     return (PyObject *)y;
+}
+
+PyArrayObject *elementwise_plain(char operation, PyObject *a, PyObject *b)
+{
+    if (operation == '*' && (PyFloat_CheckExact(b) || PyLong_CheckExact(b))) {
+        return is_dense_real(a) ? (PyArrayObject *)scaled((PyArrayObject *)a, b, 0) : NULL;
+    }
+    PyArrayObject *other = partner(a, b);
+    if (other == NULL) {
+        return NULL;
+    }
+    PyArrayObject *y = run(operation, (PyArrayObject *)a, other, array_new_like((PyArrayObject *)a), 1);
+    Py_DECREF(other);
+    return y;
 }
 
 static PyObject *multiply(PyObject *const *args, int in_place, numpy_operator *numpy)

@@ -179,7 +179,7 @@ static PyObject *shapes_and_types(PyObject *const *outs, Py_ssize_t count)
     return all;
 }
 
-static int record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs, Py_ssize_t n_outs)
+int node_record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs, Py_ssize_t n_outs)
 {
     if (link_arguments(node, args, n_args) < 0) {
         return -1;
@@ -220,8 +220,8 @@ static int check_args_and_outs(PyObject *const *args, Py_ssize_t nargs)
 static PyObject *py_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     if (check_args_and_outs(args, nargs) < 0 ||
-        record((struct node *)self, &PyTuple_GET_ITEM(args[0], 0), PyTuple_GET_SIZE(args[0]),
-               &PyTuple_GET_ITEM(args[1], 0), PyTuple_GET_SIZE(args[1])) < 0) {
+        node_record((struct node *)self, &PyTuple_GET_ITEM(args[0], 0), PyTuple_GET_SIZE(args[0]),
+                    &PyTuple_GET_ITEM(args[1], 0), PyTuple_GET_SIZE(args[1])) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -232,18 +232,6 @@ static PyObject *py_remember_versions(PyObject *self, PyObject *const *args, Py_
     if (check_args_and_outs(args, nargs) < 0 ||
         remember_versions((struct node *)self, &PyTuple_GET_ITEM(args[0], 0), PyTuple_GET_SIZE(args[0]),
                           &PyTuple_GET_ITEM(args[1], 0), PyTuple_GET_SIZE(args[1])) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *py_link(PyObject *self, PyObject *args)
-{
-    if (!PyTuple_Check(args)) {
-        PyErr_SetString(PyExc_TypeError, "expected a tuple of arguments");
-        return NULL;
-    }
-    if (link_arguments((struct node *)self, &PyTuple_GET_ITEM(args, 0), PyTuple_GET_SIZE(args)) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -466,7 +454,7 @@ static int is_view(PyObject *cls)
 /* (cls, *args) -> a Tensor, or a tuple of them. */
 PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs < 1 || !PyType_Check(args[0]) || !PyType_IsSubtype((PyTypeObject *)args[0], NodeType)) {
+    if (nargs < 1 || !is_node_class(args[0])) {
         PyErr_SetString(PyExc_TypeError, "apply: expected a class of operations and its arguments");
         return NULL;
     }
@@ -494,7 +482,7 @@ PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
     Py_ssize_t n_outs = several ? PyTuple_GET_SIZE(out) : 1;
     node->outputs = n_outs;
     if ((view = is_view(cls)) < 0 || (view && become_views(cls, args, count, outs, n_outs) < 0) ||
-        (track && record(node, args, count, outs, n_outs) < 0)) {
+        (track && node_record(node, args, count, outs, n_outs) < 0)) {
         goto fail;
     }
     Py_DECREF(node);
@@ -505,13 +493,40 @@ fail:
     return NULL;
 }
 
+/* (cls, args) -> a node behind these arguments whose result is not there yet; None where nothing is recorded. */
+PyObject *py_node_for(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2 || !is_node_class(args[0]) || !PyTuple_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "node_for: expected a class of operations and a tuple of its arguments");
+        return NULL;
+    }
+    PyObject *const *arguments = &PyTuple_GET_ITEM(args[1], 0);
+    Py_ssize_t count = PyTuple_GET_SIZE(args[1]);
+    int track;
+    PyObject *needs = needs_of(arguments, count, &track);
+    if (needs == NULL || !track) {
+        Py_XDECREF(needs);
+        return needs != NULL ? Py_NewRef(Py_None) : NULL;
+    }
+    struct node *node = node_new(args[0]);
+    if (node == NULL) {
+        Py_DECREF(needs);
+        return NULL;
+    }
+    Py_XSETREF(node->needs, needs);
+    if (link_arguments(node, arguments, count) < 0) {
+        Py_CLEAR(node);
+    }
+    return (PyObject *)node;
+}
+
 /* ---- The type --------------------------------------------------------------------------------------------------- */
 
 #define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL
 
 static PyMethodDef node_methods[] = {
-    {"link", py_link, METH_O, "link(args): put this node into the graph behind the tensors it was made from."},
-    {"record", FAST(py_record), "record(args, outs): put it between those and its outputs."},
+    {"record", FAST(py_record),
+     "record(args, outs): put this node into the graph between the tensors it was made from and its outputs."},
     {"remember_versions", FAST(py_remember_versions),
      "remember_versions(args, outs): note the versions of those whose arrays were saved."},
     {"take_number", py_take_number, METH_NOARGS, "take_number(): become the last node made."},

@@ -50,8 +50,14 @@ int grad_enabled(void);
 /* A new node of a class that derives from cnn._cnn.Node. */
 struct node *node_new(PyObject *cls);
 
-/* Puts `node`, whose needs are set, between the tensors that it was made from and one output. -1: an exception. */
-int node_record(struct node *node, PyObject *const *args, PyObject *const *outs, Py_ssize_t count);
+static inline int is_node_class(PyObject *object)
+{
+    return PyType_Check(object) && PyType_IsSubtype((PyTypeObject *)object, NodeType);
+}
+
+/* Puts a node, whose needs are set, into the graph between what it was made from and its outputs, Tensors that have
+ * their arrays. -1 with an exception. */
+int node_record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs, Py_ssize_t n_outs);
 
 /* Adds the types to the module. */
 int tensor_add_type(PyObject *module);

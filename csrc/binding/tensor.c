@@ -1,4 +1,5 @@
 /* tensor: the base type of cnn.Tensor, its fields and what of it every call needs. See tape.h and cnn/tensor.py. */
+#include "operators.h"
 #include "tape.h"
 
 #include <structmember.h>
@@ -130,8 +131,20 @@ static PyObject *py_version_box(PyObject *self, PyObject *Py_UNUSED(none))
     return Py_XNewRef(tensor_box((struct tensor *)self));
 }
 
+static PyObject *py_bump(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    PyObject *box = tensor_box((struct tensor *)self);
+    long long version = box != NULL ? PyLong_AsLongLong(PyList_GET_ITEM(box, 0)) : -1;
+    PyObject *next = version >= 0 ? PyLong_FromLongLong(version + 1) : NULL;
+    if (next == NULL || PyList_SetItem(box, 0, next) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef tensor_methods[] = {
     {"_wrap", py_wrap, METH_O | METH_CLASS, "A new tensor around a NumPy array (or a number), sharing its memory."},
+    {"_bump", py_bump, METH_NOARGS, "Note that the memory was changed."},
     {"_version_box", py_version_box, METH_NOARGS, "The list with the version, shared with views."},
     {NULL, NULL, 0, NULL},
 };
@@ -165,6 +178,9 @@ static PyType_Slot tensor_slots[] = {
     {Py_tp_methods, tensor_methods},
     {Py_tp_getset, tensor_properties},
     {Py_tp_members, tensor_members},
+    {Py_nb_add, (void *)operator_add},
+    {Py_nb_subtract, (void *)operator_subtract},
+    {Py_nb_multiply, (void *)operator_multiply},
     {Py_tp_doc, "What cnn.Tensor is made of."},
     {0, NULL},
 };
