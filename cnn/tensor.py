@@ -343,8 +343,6 @@ class Tensor(_cnn.Tensor):
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Add the gradient of this tensor to `.grad` of every leaf it was made from. See torch.Tensor.backward."""
-        from cnn import autograd
-
         autograd.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def retain_grad(self):
@@ -476,7 +474,8 @@ def _rebuild(cls, array, requires_grad, dtype):
     return new
 
 
-from cnn.autograd.deferred import as_array  # noqa: E402, I001
+from cnn import autograd  # noqa: E402, I001
+from cnn.autograd.deferred import as_array  # noqa: E402
 from cnn.autograd.function import Node, edge_of  # noqa: E402  (see the end of that file)
 
 

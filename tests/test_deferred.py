@@ -265,7 +265,7 @@ def test_what_is_pooled_is_not_stored():
     assert kept == [cnn._cnn.isa() != "plain"]
     relu = z.grad_fn.next_functions[0][0]
     (z * z).sum().backward(retain_graph=True)
-    assert relu.name() == "ReluBackward0" and relu.source.array is None
+    assert relu.name() == "ReluBackward0" and relu.saved[0].array is None
     z.sum().backward()
     with pytest.raises(RuntimeError, match="second time"):
         z.sum().backward()

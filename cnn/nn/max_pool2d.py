@@ -22,7 +22,7 @@ class PooledGradient(Unrectified):
     come first, where there is less of it."""
 
     def __init__(self, dy, pool):
-        self.dy, self.argmax, self.sizes, self.pooled = dy, pool.saved[0], (*pool.input, *pool.window), pool.pooled
+        self.dy, self.argmax, self.sizes, self.pooled = dy, pool.saved[0], (*pool.input, *pool.window), pool.saved[1]
 
     def array(self):
         return _cnn.max_pool2d_backward(self.dy, self.argmax, *self.sizes)
@@ -35,7 +35,7 @@ class PooledGradient(Unrectified):
 
 
 class MaxPool2DWithIndices(Operation):
-    pooled = None
+    """It saves argmax and, where it is in the graph, a Snapshot of its output."""
 
     @classmethod
     def apply(cls, x, window, ceil_mode, return_indices):
@@ -51,12 +51,12 @@ class MaxPool2DWithIndices(Operation):
                     ctx.needs, ctx.saved, ctx.window = (True, False, False, False), (argmax,), window
                     ctx.input = (height, width, lies_channels_last(argmax))
                     ctx.record((x, window, ceil_mode, return_indices), (y,))
-                    ctx.pooled = Snapshot(y)
+                    ctx.saved = (argmax, Snapshot(y))
                 return y
-        result = super().apply(x, window, ceil_mode, return_indices)
+        result = _cnn.apply(cls, x, window, ceil_mode, return_indices)
         y = result[0] if return_indices else result
         if y._node is not None:
-            y._node.pooled = Snapshot(y)
+            y._node.saved += (Snapshot(y),)
         return result
 
     @staticmethod
@@ -68,10 +68,6 @@ class MaxPool2DWithIndices(Operation):
             ctx.window = window
             ctx.input = (x.shape[-2], x.shape[-1], lies_channels_last(x))
         return (y, argmax.astype(np.int64)) if return_indices else y
-
-    def free(self):
-        super().free()
-        self.pooled = None
 
     @staticmethod
     def backward(ctx, dy, *_):

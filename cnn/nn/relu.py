@@ -32,17 +32,18 @@ class WaitingRelu:
 
 
 class Relu(Operation):
+    """It saves its output, or the WaitingRelu that gives it."""
+
     takes = Unrectified
-    source = None  # a WaitingRelu, in place of the saved output
 
     @classmethod
     def apply(cls, x):
         pending = x._pending
         if pending is None or isinstance(pending, WaitingRelu):
-            return super().apply(x)
+            return _cnn.apply(cls, x)
         if hasattr(pending, "pooled"):
             source = WaitingRelu(pending)
-            y = cls.wait((x,), source, source=source)
+            y = cls.wait((x,), source, saved=(source,))
             if y._node is not None:
                 box = y._version_box()
                 y._node._versions = ((box, box[0]),)
@@ -79,20 +80,19 @@ class Relu(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        y = ctx.saved[0] if ctx.source is None else ctx.source.array
+        (y,) = ctx.saved
+        source = y if type(y) is WaitingRelu else None
+        if source is not None:
+            y = source.array
         if isinstance(dy, Unrectified):
             dx = dy.rectified(y)
             if dx is not None:
                 return dx
             dy = dy.array()
-        y = ctx.source() if y is None else y
+        y = source() if y is None else y
         target = ctx.edges[0][0]
         waits = isinstance(target, Node) and target.takes is Rectified
         return Rectified(dy, y) if waits else _cnn.relu_backward(dy, y)
-
-    def free(self):
-        super().free()
-        self.source = None
 
 
 @both

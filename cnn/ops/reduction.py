@@ -1,10 +1,12 @@
 """Sums, means, extremes. `dim` may be one dimension or several."""
 
 import builtins
+import math
 from collections import namedtuple
 
 import numpy as np
 
+from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
@@ -27,6 +29,10 @@ def _axes(x, dim):
 
 def _spread(dy, shape, axes, keepdim):
     """A reduced array, broadcast back over the axes it lost."""
+    if dy.size == 1 and math.prod(shape) <= 4096:
+        y = _cnn.empty(shape, dy.dtype)  # broadcast_to takes microseconds
+        y.fill(dy.item())
+        return y
     if not keepdim and axes is not None:
         dy = np.expand_dims(dy, axes)
     return np.broadcast_to(dy, shape)
@@ -36,7 +42,7 @@ class Sum(Operation):
     @staticmethod
     def forward(ctx, x, axes, keepdim):
         ctx.shape, ctx.axes, ctx.keepdim = x.shape, axes, keepdim
-        return x.sum(axis=axes, keepdims=keepdim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        return np.add.reduce(x, axes, x.dtype if x.dtype.kind == "f" else np.int64, None, keepdim)
 
     @staticmethod
     def backward(ctx, dy):
@@ -47,10 +53,11 @@ class Mean(Operation):
     @staticmethod
     def forward(ctx, x, axes, keepdim):
         ctx.shape, ctx.axes, ctx.keepdim = x.shape, axes, keepdim
-        total = x.sum(axis=axes, keepdims=keepdim)
-        ctx.count = x.size if axes is None else int(np.prod([x.shape[a] for a in axes]))
-        with np.errstate(all="ignore"):
+        total = np.add.reduce(x, axes, None, None, keepdim)
+        ctx.count = x.size if axes is None else math.prod([x.shape[a] for a in axes])
+        if ctx.count:
             return (total / x.dtype.type(ctx.count)).astype(x.dtype, copy=False)
+        return np.full_like(total, np.nan)
 
     @staticmethod
     def backward(ctx, dy):
