@@ -20,17 +20,6 @@ _RENAMED = {
     "torch": "cnn",
     "torch._utils": "cnn.utils",
     "torch.functional": "cnn.nn.functional",
-    "torch.nn.modules": "cnn.nn",
-    "torch.nn.modules.activation": "cnn.nn",
-    "torch.nn.modules.batchnorm": "cnn.nn",
-    "torch.nn.modules.container": "cnn.nn",
-    "torch.nn.modules.conv": "cnn.nn",
-    "torch.nn.modules.dropout": "cnn.nn",
-    "torch.nn.modules.linear": "cnn.nn",
-    "torch.nn.modules.loss": "cnn.nn",
-    "torch.nn.modules.module": "cnn.nn",
-    "torch.nn.modules.pooling": "cnn.nn",
-    "torch.nn.modules.utils": "cnn.nn",
     "torch.utils.data.dataloader": "cnn.utils.data",
     "torch.utils.data.dataset": "cnn.utils.data",
     "torch.utils.data.sampler": "cnn.utils.data",
@@ -46,6 +35,8 @@ def _ours(name):
     """The name of cnn's module for a torch name, or None if the name is not torch's."""
     if name in _RENAMED:
         return _RENAMED[name]
+    if name.startswith("torch.nn.modules.") and hasattr(cnn.nn.modules, name.removeprefix("torch.nn.modules.")):
+        return "cnn.nn.modules"
     for root, ours in (("torch", "cnn"), ("torchvision", "cnn.vision")):
         if name.startswith(root + "."):
             return ours + name[len(root) :]

@@ -45,14 +45,23 @@ def test_a_script_runs_unchanged(tmp_path, elsewhere):
         from torch import Tensor
         from torch.optim.lr_scheduler import StepLR
         from torch.utils.data import DataLoader, TensorDataset
-        from torch.nn.modules.conv import Conv2d
+        from torch.nn.modules.conv import Conv2d, _ConvNd
+        from torch.nn.modules.utils import _pair
         import torchvision.transforms as transforms
         from helper import double
 
         def f(x: torch.Tensor, d: torch.device = torch.device("cpu"), g: "torch.Generator | None" = None) -> Tensor:
             return double(x)
 
-        assert Conv2d is nn.Conv2d and F is torch.nn.functional
+        assert Conv2d is nn.Conv2d and F is torch.nn.functional and _pair(3) == _pair([3, 3]) == (3, 3)
+        assert isinstance(nn.Conv1d(1, 1, 1), _ConvNd) and nn.modules.conv.Conv2d is nn.Conv2d
+        assert isinstance(nn.BatchNorm2d(1), torch.nn.modules.batchnorm._BatchNorm)
+        try:
+            import torch.nn.modules.rnn
+            raise SystemExit("there are no recurrent layers")
+        except ImportError as error:
+            assert "cnn has no 'torch.nn.modules.rnn'" in str(error)
+        assert issubclass(nn.CrossEntropyLoss, torch.nn.modules.loss._WeightedLoss)
         assert __name__ == "__main__" and sys.modules["__main__"].f is f
         print(sys.argv[1:], f(torch.ones(2)), torch.backends.cudnn.benchmark, torch.utils.data.DataLoader.__name__)
         """,

@@ -70,3 +70,5 @@ from .unfold import Fold, Unfold
 # The layers' files have the names of functions, and must not come along with `import *`.
 __all__ = ["functional", "init", "parameter", "utils"]
 __all__ += [name for name, value in list(globals().items()) if isinstance(value, type)]
+
+from . import modules  # isort: skip  # noqa: E402  (it takes all of the above)
