@@ -99,13 +99,27 @@ def test_sizes_and_padding(isa_set, isa, algorithm):
     [
         (3, 32, 32, 32),  # fused, several chunks
         (1, 64, 64, 16),  # one image: staged
-        (2, 150, 130, 12),  # staged: too many channels for a second-level cache
+        (2, 150, 130, 14),  # staged: too many channels for a second-level cache
         (40, 16, 16, 4),  # a tile an image
         (1, 16, 24, 70),  # long strips
     ],
 )
 def test_ways(isa_set, isa, algorithm, n, c, oc, h):
     check(*case(6, n, c, oc, h, h), algorithm, orders=[(1, 1)], types=[np.float32])
+
+
+@fast_isas
+@both
+def test_few_tiles(isa_set, isa, algorithm):
+    """Panels of output channels, from the filters to the pixels; channels that fill no vectors, whole and cut tiles."""
+    check(*case(12, 1, 70, 61, 7, 6), algorithm, orders=ORDERS)
+    check(*case(13, 2, 96, 64, 8, 4), algorithm, orders=ORDERS)
+    (x, w, b, _), _ = case(14, 1, 70, 61, 7, 6)
+    scale = rng(15).uniform(-2, 2, 61)
+    y = _cnn.conv2d_forward(x, w, b, 1, 1, 1, 1, 1, 1, 1, 1, 1, CODE[algorithm], 1, scale)
+    want = passes(x, w, np.zeros(61), np.zeros_like(y), (1, 1, 1, 1), "plain")[0] * scale[:, None, None]
+    want = np.maximum(want + b[:, None, None], 0)
+    assert np.abs(y - want).max() < 1e-9 * want.max()
 
 
 @both
@@ -116,7 +130,8 @@ def test_several_staged_batches(algorithm):
 
 @both
 @pytest.mark.parametrize(
-    ("n", "c", "oc", "h"), [(4, 32, 32, 32), (9, 17, 33, 13), (1, 64, 64, 16), (2, 150, 130, 12), (3, 128, 256, 40)]
+    ("n", "c", "oc", "h"),
+    [(4, 32, 32, 32), (9, 17, 33, 13), (1, 64, 64, 16), (2, 150, 130, 14), (3, 128, 256, 40), (1, 70, 130, 7)],
 )
 def test_threads(algorithm, n, c, oc, h):
     arrays, padding = case(8, n, c, oc, h, h)

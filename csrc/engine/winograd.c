@@ -44,8 +44,11 @@ enum {
     SLOTS_BYTES = 5 << 20,       /* and all that they keep */
     SLOTS_GRAIN = 1 << 13,       /* values in a chunk that adds them up */
     CHUNKS = 32,
-    TURNED = 8,      /* filters turned at a time */
-    GRAIN = 1 << 20, /* multiply-adds in a chunk, at least */
+    TURNED = 8,                /* filters turned at a time */
+    PANEL_K = 32,              /* input channels of U at a time, where tiles are few: */
+    NARROW_TILES = 32,         /* so many at most, */
+    NARROW_CHANNELS = 1 << 10, /* and so many products of input and output channels for each, or more */
+    GRAIN = 1 << 20,           /* multiply-adds in a chunk, at least */
 };
 
 /* Positions x tiles x channels. The channels lie in panels of two vectors: value (position, tile, channel) is
@@ -77,10 +80,9 @@ typedef struct {
     const real *w; /* tap (i,j) from channel k to channel n is w[n * w_n + k * w_k + 3 * i + j] */
     ptrdiff_t w_n, w_k;
     int flip;
-    const real *scale; /* of the taps of output channel n; NULL for ones */
-    real *u;           /* [position][panel][k][lanes of the panel] */
+    real *u; /* [position][panel][k][lanes of the panel] */
     ptrdiff_t u_position;
-    real *bias; /* whole vectors */
+    real *scale, *bias; /* of the outputs; whole vectors */
 
     ptrdiff_t first, last, strips_per_chunk; /* strips at work */
     grid v, sums;                            /* staged: of all of them; fused: the shape only */
@@ -121,22 +123,28 @@ static tile_function *const gradient_tiles[TILE_ROWS][2] = {EACH_TILE_SIZE(GRADI
 /* Lanes of the panel that begins at channel n of c (whole vectors). */
 static ptrdiff_t panel_lanes(ptrdiff_t c, ptrdiff_t n) { return at_most(TILE_COLS, c - n); }
 
+/* sums = or += V U: (tiles x K) (K x lanes), for a panel of output channels */
+static void panel_product(ptrdiff_t K, const real *v, ptrdiff_t v_tile, const real *u, ptrdiff_t lanes, real *sums,
+                          ptrdiff_t sums_tile, ptrdiff_t tiles, int accumulate)
+{
+    const tile_store how = {NULL, accumulate};
+    ptrdiff_t row_tiles = ceil_div(tiles, TILE_ROWS);
+    for (ptrdiff_t t = 0; t < row_tiles; t++) {
+        ptrdiff_t begin, end;
+        chunk_bounds(tiles, row_tiles, t, &begin, &end);
+        forward_tiles[end - begin - 1][lanes > VLEN](K, v + begin * v_tile, v_tile, u, lanes, sums + begin * sums_tile,
+                                                     sums_tile, &how);
+    }
+}
+
 /* sums = V U: (tiles x C) (C x oc) */
 static void forward_product(const pass *p, ptrdiff_t position, grid v, grid sums, ptrdiff_t tiles)
 {
-    static const tile_store plain = {NULL, 0};
-    ptrdiff_t C = p->in.C, oc = p->out.c, row_tiles = ceil_div(tiles, TILE_ROWS);
+    ptrdiff_t C = p->in.C, oc = p->out.c;
     for (ptrdiff_t n = 0; n < oc; n += TILE_COLS) {
-        ptrdiff_t lanes = panel_lanes(oc, n);
-        const real *u = p->u + position * p->u_position + n * C;
-        real *c = sums.p + position * sums.position + n / TILE_COLS * sums.panel;
-        for (ptrdiff_t t = 0; t < row_tiles; t++) {
-            ptrdiff_t begin, end;
-            chunk_bounds(tiles, row_tiles, t, &begin, &end);
-            const real *a = v.p + position * v.position + begin * v.tile;
-            forward_tiles[end - begin - 1][lanes > VLEN](C, a, v.tile, u, lanes, c + begin * sums.tile, sums.tile,
-                                                         &plain);
-        }
+        panel_product(C, v.p + position * v.position, v.tile, p->u + position * p->u_position + n * C,
+                      panel_lanes(oc, n), sums.p + position * sums.position + n / TILE_COLS * sums.panel, sums.tile,
+                      tiles, 0);
     }
 }
 
@@ -178,28 +186,25 @@ static void turn_filters(const pass *p, ptrdiff_t n, ptrdiff_t size, ptrdiff_t k
     }
 }
 
-/* U for the output channels of a panel. Filters are turned a few at a time: the loads that follow would wait for the
- * narrower stores, were they to come at once. */
-ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n)
+/* U of input channels begin .. end-1 for the panel of output channels from n on: u[position][k][lane]. Filters are
+ * turned a few at a time: the loads that follow would wait for the narrower stores, were they to come at once. */
+ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end, real *u,
+                                ptrdiff_t u_position)
 {
     ptrdiff_t lanes = panel_lanes(p->out.c, n), size = at_most(lanes, p->out.C - n);
     real turned[TURNED * 9 * 2 * VBYTES / sizeof(real)];
     memset(turned, 0, sizeof turned); /* lanes beyond the last channel */
-    real scale[2 * VBYTES / sizeof(real)];
-    for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-        scale[lane] = p->scale != NULL && lane < size ? p->scale[n + lane] : 1;
-    }
-    for (ptrdiff_t k = 0; k < p->in.C; k++) {
-        real *u = p->u + n * p->in.C + k * lanes, *taps = turned + k % TURNED * 9 * lanes;
-        if (k % TURNED == 0) {
-            turn_filters(p, n, size, k, at_most(TURNED, p->in.C - k), lanes, taps);
+    for (ptrdiff_t k = begin; k < end; k++, u += lanes) {
+        real *taps = turned + (k - begin) % TURNED * 9 * lanes;
+        if ((k - begin) % TURNED == 0) {
+            turn_filters(p, n, size, k, at_most(TURNED, end - k), lanes, taps);
         }
         for (ptrdiff_t lane = 0; lane < lanes; lane += VLEN) {
             vec columns[3][6], g[3], row[6];
             for (int j = 0; j < 3; j++) {
                 for (int i = 0; i < 3; i++) {
                     ptrdiff_t tap = p->flip ? 8 - 3 * i - j : 3 * i + j;
-                    g[i] = v_load(taps + tap * lanes + lane) * v_load(scale + lane);
+                    g[i] = v_load(taps + tap * lanes + lane);
                 }
                 transform_taps(m, g, columns[j]);
             }
@@ -209,21 +214,27 @@ ALWAYS_INLINE void filters_to_u(const int m, const pass *p, ptrdiff_t n)
                 }
                 transform_taps(m, g, row);
                 for (int j = 0; j < m + 2; j++) {
-                    v_store(u + (i * (m + 2) + j) * p->u_position + lane, row[j]);
+                    v_store(u + (i * (m + 2) + j) * u_position + lane, row[j]);
                 }
             }
         }
     }
 }
 
+static void some_filters_to_u(const pass *p, ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end, real *u, ptrdiff_t u_position)
+{
+    if (p->m == 4) {
+        filters_to_u(4, p, n, begin, end, u, u_position);
+    } else {
+        filters_to_u(2, p, n, begin, end, u, u_position);
+    }
+}
+
 static void filters_chunk(void *context, ptrdiff_t chunk)
 {
     const pass *p = context;
-    if (p->m == 4) {
-        filters_to_u(4, p, chunk * TILE_COLS);
-    } else {
-        filters_to_u(2, p, chunk * TILE_COLS);
-    }
+    ptrdiff_t n = chunk * TILE_COLS;
+    some_filters_to_u(p, n, 0, p->in.C, p->u + n * p->in.C, p->u_position);
 }
 
 /* ---- pixels to V and Z ------------------------------------------------------------------------------------------- */
@@ -371,9 +382,9 @@ static void gradient_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid 
 
 /* ---- sums to pixels ---------------------------------------------------------------------------------------------- */
 
-/* One tile, one vector of channels: y = A' sums A, plus bias, to m x m pixels. */
-ALWAYS_INLINE void sums_to_pixels(const int m, const real *sums, ptrdiff_t position, vec bias, int relu, real *y,
-                                  ptrdiff_t row, ptrdiff_t pixel)
+/* One tile, one vector of channels: y = scale * A' sums A + bias, to m x m pixels. */
+ALWAYS_INLINE void sums_to_pixels(const int m, const real *sums, ptrdiff_t position, vec scale, vec bias, int relu,
+                                  real *y, ptrdiff_t row, ptrdiff_t pixel)
 {
     const int n = m + 2;
     vec t[6], half[6][4], column[4];
@@ -389,7 +400,7 @@ ALWAYS_INLINE void sums_to_pixels(const int m, const real *sums, ptrdiff_t posit
         }
         transform_sums(m, t, column);
         for (int i = 0; i < m; i++) {
-            vec sum = column[i] + bias;
+            vec sum = v_fma(column[i], scale, bias);
             v_store(y + i * row + j * pixel, relu ? v_relu(sum) : sum);
             __builtin_prefetch(y + (i + m) * row + j * pixel, 1, 2);
         }
@@ -402,7 +413,8 @@ ALWAYS_INLINE void tiles_to_pixels(const int m, const pass *p, grid sums, ptrdif
     for (ptrdiff_t t = 0; t < tiles; t++) {
         for (ptrdiff_t lane = 0; lane < p->out.c; lane += VLEN) {
             const real *at = sums.p + (tile + t) * sums.tile + lane / TILE_COLS * sums.panel + lane % TILE_COLS;
-            sums_to_pixels(m, at, sums.position, v_load(p->bias + lane), p->relu, y + t * m * pixel + lane, row, pixel);
+            sums_to_pixels(m, at, sums.position, v_load(p->scale + lane), v_load(p->bias + lane), p->relu,
+                           y + t * m * pixel + lane, row, pixel);
         }
     }
 }
@@ -654,6 +666,45 @@ static void staged_gradient_product_chunk(void *context, ptrdiff_t position)
     gradient_product(p, position, p->v, p->sums, (p->last - p->first) * p->tile_cols, p->gradient, p->first > 0);
 }
 
+/* ---- few tiles --------------------------------------------------------------------------------------------------- */
+
+/* A panel of output channels from the filters to the pixels. A block of filters becomes U, which is used at once and
+ * never leaves the second-level cache: for one small image, writing all of U and reading it back would take longer than
+ * everything else. While a block is multiplied, the filters of the next one are asked for, some lines at a time. */
+static void panel_chunk(void *context, ptrdiff_t chunk)
+{
+    const pass *p = context;
+    const ptrdiff_t n = chunk * TILE_COLS, lanes = panel_lanes(p->out.c, n), C = p->in.C,
+                    tiles = p->strips * p->tile_cols;
+    const ptrdiff_t u_position = PANEL_K * lanes + LINE;
+    grid sums = grid_of_rows(tiles, lanes);
+    real *u = take_scratch(p->positions * u_position + grid_size(p, sums) + output_space(p));
+    if (u == NULL) {
+        return;
+    }
+    sums.p = u + p->positions * u_position;
+    for (ptrdiff_t k = 0; k < C; k += PANEL_K) {
+        ptrdiff_t K = at_most(PANEL_K, C - k);
+        some_filters_to_u(p, n, k, k + K, u, u_position);
+        for (ptrdiff_t position = 0; position < p->positions; position++) {
+            if (p->w_k == 9 && position < lanes) {
+                prefetch next =
+                    prefetch_of(p->w + at_most(n + position, p->out.C - 1) * p->w_n + 9 * (k + K), 9 * K, 1);
+                prefetch_some(&next);
+            }
+            panel_product(K, p->v.p + position * p->v.position + k, p->v.tile, u + position * u_position, lanes,
+                          sums.p + position * sums.position, sums.tile, tiles, k > 0);
+        }
+    }
+    pass panel = *p;
+    panel.out.C = at_most(lanes, p->out.C - n);
+    panel.out.c = lanes;
+    panel.y += n * p->out.stride.c;
+    panel.scale += n;
+    panel.bias += n;
+    output_strips(&panel, 0, p->strips, sums, 0, sums.p + grid_size(p, sums));
+}
+
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
 
 static image image_of(ptrdiff_t C, ptrdiff_t H, ptrdiff_t W, strides4 stride)
@@ -726,31 +777,61 @@ static void run_staged(pass *p)
     memory_put(space);
 }
 
-static void correlate(pass *p, const real *bias)
+/* Few tiles and many channels: writing U takes longer than reading V once for each panel. */
+static int is_narrow(const pass *p)
 {
-    p->u_position = p->in.C * p->out.c + LINE;
-    ptrdiff_t u_size = p->positions * p->u_position;
-    if (p->strips == 0) {
-        return;
-    }
-    p->u = memory_get((size_t)(u_size + p->out.c) * sizeof(real));
-    if (p->u == NULL) {
+    ptrdiff_t tiles = p->strips * p->tile_cols;
+    return tiles <= NARROW_TILES && NARROW_CHANNELS * tiles <= p->in.C * p->out.C && !p->pool && p->rectified == NULL;
+}
+
+static void run_narrow(pass *p)
+{
+    ptrdiff_t tiles = p->strips * p->tile_cols;
+    p->first = 0;
+    p->last = p->strips;
+    p->strips_per_chunk = 1;
+    p->v = grid_of_rows(tiles, p->in.c);
+    p->v.p = memory_get((size_t)grid_size(p, p->v) * sizeof(real));
+    if (p->v.p == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
-    p->bias = p->u + u_size;
-    memset(p->bias, 0, p->out.c * sizeof(real));
-    if (bias != NULL) {
-        memcpy(p->bias, bias, p->out.C * sizeof(real));
+    parallel_for(p->strips, staged_input_chunk, p);
+    parallel_for(ceil_div(p->out.c, TILE_COLS), panel_chunk, p);
+    memory_put(p->v.p);
+}
+
+static void correlate(pass *p, const real *scale, const real *bias)
+{
+    ptrdiff_t oc = p->out.c, narrow = is_narrow(p);
+    p->u_position = p->in.C * oc + LINE;
+    ptrdiff_t u_size = narrow ? 0 : p->positions * p->u_position;
+    if (p->strips == 0) {
+        return;
     }
-    parallel_for(ceil_div(p->out.c, TILE_COLS), filters_chunk, p);
-    ptrdiff_t tiles = fused_tiles(p);
-    if (tiles > 0) {
-        run_fused(p, tiles);
+    p->scale = memory_get((size_t)(2 * oc + u_size) * sizeof(real));
+    if (p->scale == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    p->bias = p->scale + oc;
+    p->u = p->bias + oc;
+    for (ptrdiff_t n = 0; n < oc; n++) {
+        p->scale[n] = scale != NULL && n < p->out.C ? scale[n] : 1;
+        p->bias[n] = bias != NULL && n < p->out.C ? bias[n] : 0;
+    }
+    if (narrow) {
+        run_narrow(p);
     } else {
-        run_staged(p);
+        parallel_for(ceil_div(oc, TILE_COLS), filters_chunk, p);
+        ptrdiff_t tiles = fused_tiles(p);
+        if (tiles > 0) {
+            run_fused(p, tiles);
+        } else {
+            run_staged(p);
+        }
     }
-    memory_put(p->u);
+    memory_put(p->scale);
 }
 
 void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y, int precise)
@@ -762,11 +843,10 @@ void FN(winograd_forward)(const conv2d_shape *s, const real *x, const real *w, c
     p.w = w;
     p.w_n = s->C * 9;
     p.w_k = 9;
-    p.scale = s->scale;
     p.relu = s->relu;
     p.pool = s->pool;
     p.argmax = s->argmax;
-    correlate(&p, b);
+    correlate(&p, s->scale, b);
 }
 
 /* dx[i] = sum over k of w[k] dy[i + P - k]: with k read backwards, a correlation with 2-P zeros before dy. */
@@ -782,7 +862,7 @@ void FN(winograd_backward_input)(const conv2d_shape *s, const real *dy, const re
     p.w_n = 9;
     p.w_k = s->C * 9;
     p.flip = 1;
-    correlate(&p, NULL);
+    correlate(&p, NULL, NULL);
 }
 
 /* Sums for the weights that fit a chunk's own cache: each slot runs through its share of the strips. */
@@ -876,9 +956,8 @@ int FN(winograd_suits)(const conv2d_shape *s, enum conv2d_pass pass, int precise
     (void)pass;
     int m = precise ? 2 : 4;
     ptrdiff_t tiles = s->N * ceil_div(s->OH, m) * ceil_div(s->OW, m);
-    /* With fewer tiles the filters' transformation is most of the work. It still pays where the direct sum would read
-     * the weights from memory and U fits the last cache, unless half of what the tiles compute hangs over. */
-    ptrdiff_t channels = s->C * s->OC;
-    int few = tiles >= 4 && channels >= 1 << 14 && channels <= 1 << 16 && 2 * s->N * s->OH * s->OW >= tiles * m * m;
+    /* With fewer tiles the filters' transformation is most of the work. It still pays where channels are many, unless
+     * half of what the tiles compute hangs over. */
+    int few = tiles >= 4 && s->C * s->OC >= 1 << 14 && 2 * s->N * s->OH * s->OW >= tiles * m * m;
     return FN(winograd_can)(s) && s->C >= 16 && s->OC >= 16 && s->OH >= 4 && s->OW >= 4 && (tiles >= 8 || few);
 }

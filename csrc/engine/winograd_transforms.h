@@ -8,14 +8,17 @@
  * powers of 3/4 and 3/2 stay closer to 1, which leaves a third of the rounding error at the same cost (an idea of
  * Barabasz, Anderson, Soodhalter and Gregg, Error Analysis and Improving the Accuracy of Winograd Convolution, 2018).
  *
- *         | P²Q²   0   -P²-Q²   0     1  0 |         | 1  0  0  |
- *         |  0   -PQ²   -Q²     P     1  0 |         | 1  P  P² | / f(P)       | 1  1  1   1  1   0 |
- *    B' = |  0    PQ²   -Q²    -P     1  0 |     G = | 1 -P  P² | / f(P)   A' =| 0  P -P   Q -Q   0 |
- *         |  0   -P²Q   -P²     Q     1  0 |         | 1  Q  Q² | / f(Q)       | 0  P² P²  Q² Q²  0 |
- *         |  0    P²Q   -P²    -Q     1  0 |         | 1 -Q  Q² | / f(Q)       | 0  P³-P³  Q³-Q³  1 |
- *         |  0    P²Q²   0   -P²-Q²   0  1 |         | 0  0  1  |
+ *         | P²Q²   0   -P²-Q²   0     1  0 | / f(0)         | 1  0  0  |
+ *         |  0   -PQ²   -Q²     P     1  0 | / f(P)         | 1  P  P² |         | 1  1  1   1  1   0 |
+ *    B' = |  0    PQ²   -Q²    -P     1  0 | / f(P)     G = | 1 -P  P² |    A' = | 0  P -P   Q -Q   0 |
+ *         |  0   -P²Q   -P²     Q     1  0 | / f(Q)         | 1  Q  Q² |         | 0  P² P²  Q² Q²  0 |
+ *         |  0    P²Q   -P²    -Q     1  0 | / f(Q)         | 1 -Q  Q² |         | 0  P³-P³  Q³-Q³  1 |
+ *         |  0    P²Q²   0   -P²-Q²   0  1 |                | 0  0  1  |
  *
- *    first row of G over f(0) = P²Q²;  f(P) = 2P²(P²-Q²);  f(Q) = 2Q²(Q²-P²)
+ *    f(0) = P²Q²;  f(P) = 2P²(P²-Q²);  f(Q) = 2Q²(Q²-P²)
+ *
+ * (Most authors divide the rows of G. The product is the same; in B' the division goes into constants that are there
+ * anyway, and the filters, which are most of the work when images are small, need half of the operations.)
  *
  * With m = 2 the points are 0, ±1:
  *
@@ -53,13 +56,13 @@ ALWAYS_INLINE void transform_patch(const int m, const vec d[], vec t[])
         t[3] = d[1] - d[3];
         return;
     }
-    vec even_p = d[4] - Q2 * d[2], odd_p = P1 * d[3] - P1 * Q2 * d[1];
-    vec even_q = d[4] - P2 * d[2], odd_q = Q1 * d[3] - Q1 * P2 * d[1];
-    t[0] = F0 * d[0] - (P2 + Q2) * d[2] + d[4];
-    t[1] = even_p + odd_p;
-    t[2] = even_p - odd_p;
-    t[3] = even_q + odd_q;
-    t[4] = even_q - odd_q;
+    vec even_p = (1 / FP) * d[4] - (Q2 / FP) * d[2], odd_p = d[3] - Q2 * d[1];
+    vec even_q = (1 / FQ) * d[4] - (P2 / FQ) * d[2], odd_q = d[3] - P2 * d[1];
+    t[0] = d[0] - ((P2 + Q2) / F0) * d[2] + (1 / F0) * d[4];
+    t[1] = even_p + (P1 / FP) * odd_p;
+    t[2] = even_p - (P1 / FP) * odd_p;
+    t[3] = even_q + (Q1 / FQ) * odd_q;
+    t[4] = even_q - (Q1 / FQ) * odd_q;
     t[5] = F0 * d[1] - (P2 + Q2) * d[3] + d[5];
 }
 
@@ -110,13 +113,12 @@ ALWAYS_INLINE void transform_taps(const int m, const vec g[], vec u[])
         u[3] = g[2];
         return;
     }
-    vec even_p = (1 / FP) * g[0] + (P2 / FP) * g[2], odd_p = (P1 / FP) * g[1];
-    vec even_q = (1 / FQ) * g[0] + (Q2 / FQ) * g[2], odd_q = (Q1 / FQ) * g[1];
-    u[0] = (1 / F0) * g[0];
-    u[1] = even_p + odd_p;
-    u[2] = even_p - odd_p;
-    u[3] = even_q + odd_q;
-    u[4] = even_q - odd_q;
+    vec even_p = g[0] + P2 * g[2], even_q = g[0] + Q2 * g[2];
+    u[0] = g[0];
+    u[1] = even_p + P1 * g[1];
+    u[2] = even_p - P1 * g[1];
+    u[3] = even_q + Q1 * g[1];
+    u[4] = even_q - Q1 * g[1];
     u[5] = g[2];
 }
 
@@ -131,9 +133,9 @@ ALWAYS_INLINE void transform_gradient(const int m, const vec u[], vec g[])
         return;
     }
     vec sum_q = u[3] + u[4], difference_q = u[3] - u[4];
-    g[0] = (1 / F0) * u[0] + (1 / FP) * sum_p + (1 / FQ) * sum_q;
-    g[1] = (P1 / FP) * difference_p + (Q1 / FQ) * difference_q;
-    g[2] = (P2 / FP) * sum_p + (Q2 / FQ) * sum_q + u[5];
+    g[0] = u[0] + sum_p + sum_q;
+    g[1] = P1 * difference_p + Q1 * difference_q;
+    g[2] = P2 * sum_p + Q2 * sum_q + u[5];
 }
 
 #endif
