@@ -823,3 +823,48 @@ def test_what_may_take_other_things_than_tensors():
     assert nn.Identity()([1, 2]) == nn.Sequential()([1, 2]) == [1, 2]
     with pytest.raises(TypeError, match="ReLU: input must be a Tensor, got list"):
         nn.ReLU()([1.0])
+
+
+def test_attributes_are_found_whoever_looks_for_them():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(cnn.zeros(2))
+            self.layer = nn.Linear(2, 2)
+            self.register_buffer("mean", cnn.ones(2))
+
+        @property
+        def broken(self):
+            return self.missing
+
+    class Own(Plain):
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name == "missing":
+                    return f"made up: {name}"
+                raise
+
+    class Below(Own):
+        pass
+
+    def found(net):
+        return net.weight is net._parameters["weight"], net.layer is net._modules["layer"], net.mean._a.sum() == 2
+
+    for net in (Plain(), Own(), Below()):
+        assert all(found(net))
+    for name in ("missing", "broken"):
+        with pytest.raises(AttributeError, match=f"^'Plain' object has no attribute '{name}'$"):
+            getattr(Plain(), name)
+        assert getattr(Below(), name) == "made up: missing"
+    with pytest.raises(AttributeError, match="^'Plain' object has no attribute 'weight'$"):
+        nn.Module.__new__(Plain).weight  # noqa: B018  (before Module.__init__)
+
+    net = Plain()
+    Plain.__getattr__ = lambda self, name: name
+    assert net.weight == "weight" and net.broken == "missing"
+    del Plain.__getattr__
+    assert all(found(net))
+    with pytest.raises(TypeError, match="quick_attributes: expected a class"):
+        cnn._cnn.quick_attributes(int)

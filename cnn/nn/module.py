@@ -5,7 +5,7 @@ registers a child, `self.weight = Parameter(...)` a parameter. Everything else (
 train(), print) walks them.
 """
 
-from cnn import types
+from cnn import _cnn, types
 from cnn.autograd import deferred
 from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
@@ -144,8 +144,14 @@ class Module(HooksMixin, StateDictMixin):
 
     # Attributes
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.__getattr__ is Module.__getattr__ and cls.__getattribute__ is object.__getattribute__:
+            _cnn.quick_attributes(cls)
+
     def __getattr__(self, name):
-        # Only reached where the normal look-up found nothing.
+        # Only reached where the normal look-up found nothing, and by classes with a __getattr__ of their own: for the
+        # others csrc/binding/attributes.c does the same.
         members = self.__dict__
         try:
             for kind in (members["_parameters"], members["_buffers"], members["_modules"]):

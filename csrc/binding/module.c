@@ -11,6 +11,7 @@ PyObject *ShapeError, *DTypeError;
     F(set_tensor_class, "(cnn.Tensor): what apply makes")                                                              \
     F(apply, "(class, *args) -> a Tensor or a tuple of them; see cnn.autograd.function.Operation")                     \
     F(node_for, "(class, args) -> a node behind these arguments, or None where nothing is to be recorded")             \
+    F(quick_attributes, "(a class of Modules): its attributes are found as Module.__getattr__ would find them")        \
     F(set_operator, "('+', '-' or '*', its Operation, f(a, b) for operands that are not plain)")                       \
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
     F(backward, "(edges, gradients, keep_graph, store, deliver, add, before, after, finish); see cnn.autograd.engine") \
