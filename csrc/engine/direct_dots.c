@@ -14,7 +14,8 @@
 /* A tile is so many channels times four pixels: that many sums, a vector of each channel's weights and one of a pixel
  * fill the registers. */
 enum {
-    DOTS_PIXELS = 32, /* at most */
+    DOTS_PIXELS = 64,  /* at most */
+    WEIGHTS = 4 << 10, /* for each pixel, at least: they, not the pixels, are the work */
     DOTS_ROWS = MANY_REGISTERS ? 6 : 3,
     DOTS_COLS = 4,
     STRETCH = 2 << 10, /* bytes of each filter at a time */
@@ -23,7 +24,7 @@ enum {
 int FN(dots_suit)(const conv2d_shape *s)
 {
     ptrdiff_t pixels = s->N * s->OH * s->OW, K = s->C * s->KH * s->KW;
-    return s->G == 1 && pixels <= DOTS_PIXELS && K >= 256 && K >= 32 * pixels;
+    return s->G == 1 && pixels <= DOTS_PIXELS && K >= 256 && s->OC * K >= WEIGHTS * pixels;
 }
 
 typedef struct {
