@@ -29,12 +29,14 @@ def fold(input, running_mean, running_var, weight, bias, eps):
     pending = waiting_convolution(input)
     if pending is None or not deferred.state.depth:
         return None
-    parameters = (weight, bias, running_mean, running_var)
-    if not all(t is None or isinstance(t, Tensor) for t in parameters):
+    if mode.enabled and input._requires_grad:
         return None
-    if mode.enabled and any(t is not None and t._requires_grad for t in (input, *parameters)):
-        return None
-    folded = pending.with_batch_norm(*[None if t is None else t._a for t in parameters], eps)
+    arrays = []
+    for t in (weight, bias, running_mean, running_var):
+        if t is not None and (not isinstance(t, Tensor) or (mode.enabled and t._requires_grad)):
+            return None
+        arrays.append(None if t is None else t._a)
+    folded = pending.with_batch_norm(*arrays, eps)
     return None if folded is None else deferred.wait(folded)
 
 

@@ -36,12 +36,40 @@ static strides4 strides_of(PyArrayObject *array)
     return is_channels_last(array) ? strides_channels_last(c, h, w) : strides_planes(c, h, w);
 }
 
+/* The error for sizes that do not fit each other. */
+static int refuse_shapes(PyArrayObject *w, const conv2d_shape *s)
+{
+    char got[128], weight[256];
+    snprintf(got, sizeof got, "(%zd, %zd, %zd, %zd)", s->N, s->C, s->H, s->W);
+    shape_text(w, weight, sizeof weight);
+    if (s->C == 0 || s->H == 0 || s->W == 0) {
+        PyErr_Format(ShapeError, "conv2d: only the batch of input may be empty, got input of shape %s", got);
+        return -1;
+    }
+    if (s->OC == 0 || s->KH == 0 || s->KW == 0) {
+        PyErr_Format(ShapeError, "conv2d: weight must not be empty, got weight of shape %s", weight);
+        return -1;
+    }
+    if (s->OC % s->G != 0) {
+        PyErr_Format(ShapeError,
+                     "conv2d: given groups=%zd, weight must be divisible by it at dimension 0, got weight %s", s->G,
+                     weight);
+        return -1;
+    }
+    ptrdiff_t expected;
+    if (__builtin_mul_overflow((ptrdiff_t)PyArray_DIM(w, 1), s->G, &expected)) {
+        expected = PTRDIFF_MAX;
+    }
+    PyErr_Format(ShapeError,
+                 "conv2d: given groups=%zd and weight of shape %s, expected input %s to have %zd channels, but got "
+                 "%zd channels instead",
+                 s->G, weight, got, expected, s->C);
+    return -1;
+}
+
 /* Sizes of an input of `dims` and of w into s, once they are known to fit each other. */
 static int check_shapes(const npy_intp *dims, PyArrayObject *w, const geometry *g, conv2d_shape *s)
 {
-    char got[128], weight[256];
-    snprintf(got, sizeof got, "(%zd, %zd, %zd, %zd)", dims[0], dims[1], dims[2], dims[3]);
-    shape_text(w, weight, sizeof weight);
     *s = (conv2d_shape){
         .N = dims[0],
         .C = dims[1],
@@ -59,32 +87,9 @@ static int check_shapes(const npy_intp *dims, PyArrayObject *w, const geometry *
         .G = g->G,
         .algorithm = dispatch_plain() ? CONV2D_PLAIN : (enum conv2d_algorithm)g->algorithm,
     };
-    if (s->C == 0 || s->H == 0 || s->W == 0) {
-        PyErr_Format(ShapeError, "conv2d: only the batch of input may be empty, got input of shape %s", got);
-        return -1;
-    }
-    if (s->OC == 0 || s->KH == 0 || s->KW == 0) {
-        PyErr_Format(ShapeError, "conv2d: weight must not be empty, got weight of shape %s", weight);
-        return -1;
-    }
-    if (s->OC % s->G != 0) {
-        PyErr_Format(ShapeError,
-                     "conv2d: given groups=%zd, weight must be divisible by it at dimension 0, got weight %s", s->G,
-                     weight);
-        return -1;
-    }
-    if (s->C % s->G != 0 || s->C / s->G != PyArray_DIM(w, 1)) {
-        ptrdiff_t expected;
-        if (__builtin_mul_overflow((ptrdiff_t)PyArray_DIM(w, 1), s->G, &expected)) {
-            expected = PTRDIFF_MAX;
-        }
-        PyErr_Format(ShapeError,
-                     "conv2d: given groups=%zd and weight of shape %s, expected input %s to have %zd channels, but got "
-                     "%zd channels instead",
-                     s->G, weight, got, expected, s->C);
-        return -1;
-    }
-    return 0;
+    int fits = s->C > 0 && s->H > 0 && s->W > 0 && s->OC > 0 && s->KH > 0 && s->KW > 0 && s->OC % s->G == 0 &&
+               s->C % s->G == 0 && s->C / s->G == PyArray_DIM(w, 1);
+    return fits ? 0 : refuse_shapes(w, s);
 }
 
 /* One axis of the output. */
