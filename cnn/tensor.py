@@ -25,10 +25,9 @@ class Tensor(_cnn.Tensor):
     """
 
     # In C: _requires_grad; _node, what made it, None for a leaf; _output, which of the node's outputs it is; _box,
-    # [version], shared with views; _base; _grad; _grad_hooks, of a leaf, on the complete gradient; _accumulate_hooks,
-    # of a leaf, after .grad was updated; _pending or _gradient, which gives an array that waits (autograd/deferred.py).
-    _view = ()
-    _view_version = 0
+    # [version], shared with views; _base, _view and _view_version, of a view; _grad; _grad_hooks, of a leaf, on the
+    # complete gradient; _accumulate_hooks, of a leaf, after .grad was updated; _pending or _gradient, which gives an
+    # array that waits (autograd/deferred.py).
     _keeps_grad = False
     _dtype = None  # only where the type is a name over another one: bfloat16
     name = None
@@ -394,17 +393,10 @@ class Tensor(_cnn.Tensor):
     def _is_view(self):
         return self._base is not None
 
-    def _become_view(self, source, operation, arguments, output=None):
-        """Called by a view operation on its result."""
-        self._box = source._version_box()
-        self._base = source if source._base is None else source._base
-        self._view = (*source._view, (operation, arguments, output))
-        self._view_version = self._box[0]
-
     def _replay_view(self, array):
         """This view of another array that stands in for the base."""
         ctx = _Scratch()
-        for operation, arguments, output in self._view:
+        for operation, arguments, output in self._view or ():
             array = operation.forward(ctx, array, *arguments)
             if output is not None:
                 array = array[output]

@@ -74,9 +74,10 @@ class Add(Operation):
 
 def _into(operation, a, b, *options):
     """operation(a, b), which works in a, refusing what torch refuses."""
-    shape = np.broadcast_shapes(a.shape, _shape(b))
-    if shape != a.shape:
-        raise ShapeError(f"output with shape {list(a.shape)} doesn't match the broadcast shape {list(shape)}")
+    if a.shape != _shape(b) != ():
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        if shape != a.shape:
+            raise ShapeError(f"output with shape {list(a.shape)} doesn't match the broadcast shape {list(shape)}")
     return operation(a, b, *options)
 
 
@@ -344,6 +345,8 @@ def _operand(name, target, other):
     if isinstance(other, Tensor):
         if other._a.shape != target._a.shape:
             check_broadcast(name, target._a.shape, other._a.shape)
+        if other._a.dtype is target._a.dtype:
+            return other
         kind = promote(target, other)
         if kind != target._a.dtype and kind.kind == "f" and target._a.dtype.kind != "f":
             _refuse_cast(kind, target._a.dtype)

@@ -81,7 +81,7 @@ static void node_dealloc(PyObject *self)
 /* The edge that a gradient for `t` follows: a new reference. */
 static PyObject *edge_of(struct tensor *t)
 {
-    if (is_set(t->base)) { /* a view: its history may have to be made anew */
+    if (is_set(t->base) && tensor_version(t) != t->view_version) { /* its history may have to be made anew */
         PyObject *none = PyObject_CallMethod((PyObject *)t, "_refresh_view", NULL);
         if (none == NULL) {
             return NULL;
@@ -421,19 +421,20 @@ static PyObject *tensors_around(PyObject *values)
 static int become_views(PyObject *cls, PyObject *const *args, Py_ssize_t count, PyObject *const *outs,
                         Py_ssize_t n_outs)
 {
-    PyObject *arguments = PyTuple_New(count - 1);
+    PyObject *arguments = PyTuple_New(count > 0 ? count - 1 : 0);
     for (Py_ssize_t i = 1; i < count && arguments != NULL; i++) {
         PyTuple_SET_ITEM(arguments, i - 1, Py_NewRef(args[i]));
     }
-    int status = arguments != NULL ? 0 : -1;
+    int status = arguments != NULL && is_tensor(args[0]) ? 0 : -1;
     for (Py_ssize_t i = 0; i < n_outs && status == 0; i++) {
         PyObject *number = n_outs > 1 ? PyLong_FromSsize_t(i) : Py_NewRef(Py_None);
-        PyObject *none = number != NULL
-                             ? PyObject_CallMethod(outs[i], "_become_view", "OOOO", args[0], cls, arguments, number)
-                             : NULL;
+        PyObject *step = number != NULL ? PyTuple_Pack(3, cls, arguments, number) : NULL;
+        status = step != NULL ? tensor_become_view((struct tensor *)outs[i], (struct tensor *)args[0], step) : -1;
         Py_XDECREF(number);
-        Py_XDECREF(none);
-        status = none != NULL ? 0 : -1;
+        Py_XDECREF(step);
+    }
+    if (status < 0 && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TypeError, "apply: a view needs a Tensor as its first argument");
     }
     Py_XDECREF(arguments);
     return status;

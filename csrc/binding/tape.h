@@ -14,6 +14,8 @@ struct tensor {
     PyObject *node;                /* what made it; NULL for a leaf */
     PyObject *box;                 /* [version], shared with views */
     PyObject *base;                /* of a view */
+    PyObject *view;                /* ((operation, arguments, output), ...): how a view comes from its base */
+    long long view_version;        /* of the memory, when the view's history was made */
     PyObject *grad, *grad_hooks, *accumulate_hooks;
     Py_ssize_t output; /* which of the node's outputs it is */
     char requires_grad;
@@ -43,6 +45,12 @@ PyObject *tensor_array(struct tensor *t);
 
 /* The list with its version, made where there is none: borrowed, or NULL. */
 PyObject *tensor_box(struct tensor *t);
+
+/* The version in it; -1 with an exception. */
+long long tensor_version(struct tensor *t);
+
+/* `t` is a view of `source`, by a step as in the field `view`. -1 with an exception. */
+int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step);
 
 /* Whether operations are recorded in this thread. */
 int grad_enabled(void);

@@ -27,6 +27,7 @@ static int tensor_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(t->node);
     Py_VISIT(t->box);
     Py_VISIT(t->base);
+    Py_VISIT(t->view);
     Py_VISIT(t->grad);
     Py_VISIT(t->grad_hooks);
     Py_VISIT(t->accumulate_hooks);
@@ -42,6 +43,7 @@ static int tensor_clear(PyObject *self)
     Py_CLEAR(t->node);
     Py_CLEAR(t->box);
     Py_CLEAR(t->base);
+    Py_CLEAR(t->view);
     Py_CLEAR(t->grad);
     Py_CLEAR(t->grad_hooks);
     Py_CLEAR(t->accumulate_hooks);
@@ -131,15 +133,38 @@ static PyObject *py_version_box(PyObject *self, PyObject *Py_UNUSED(none))
     return Py_XNewRef(tensor_box((struct tensor *)self));
 }
 
+long long tensor_version(struct tensor *t)
+{
+    PyObject *box = tensor_box(t);
+    return box != NULL ? PyLong_AsLongLong(PyList_GET_ITEM(box, 0)) : -1;
+}
+
 static PyObject *py_bump(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    PyObject *box = tensor_box((struct tensor *)self);
-    long long version = box != NULL ? PyLong_AsLongLong(PyList_GET_ITEM(box, 0)) : -1;
+    struct tensor *t = (struct tensor *)self;
+    long long version = tensor_version(t);
     PyObject *next = version >= 0 ? PyLong_FromLongLong(version + 1) : NULL;
-    if (next == NULL || PyList_SetItem(box, 0, next) < 0) {
+    if (next == NULL || PyList_SetItem(t->box, 0, next) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step)
+{
+    long long version = tensor_version(source);
+    PyObject *steps = version >= 0 ? PyTuple_Pack(1, step) : NULL;
+    if (steps != NULL && is_set(source->view)) {
+        Py_SETREF(steps, PySequence_Concat(source->view, steps));
+    }
+    if (steps == NULL) {
+        return -1;
+    }
+    Py_XSETREF(t->box, Py_NewRef(source->box));
+    Py_XSETREF(t->base, Py_NewRef(is_set(source->base) ? source->base : (PyObject *)source));
+    Py_XSETREF(t->view, steps);
+    t->view_version = version;
+    return 0;
 }
 
 static PyMethodDef tensor_methods[] = {
@@ -162,9 +187,11 @@ static PyMemberDef tensor_members[] = {
     FIELD("_node", node),
     FIELD("_box", box),
     FIELD("_base", base),
+    FIELD("_view", view),
     FIELD("_grad", grad),
     FIELD("_grad_hooks", grad_hooks),
     FIELD("_accumulate_hooks", accumulate_hooks),
+    {"_view_version", T_LONGLONG, offsetof(struct tensor, view_version), 0, NULL},
     {"_output", T_PYSSIZET, offsetof(struct tensor, output), 0, NULL},
     {"_requires_grad", T_BOOL, offsetof(struct tensor, requires_grad), 0, NULL},
     {NULL, 0, 0, 0, NULL},
