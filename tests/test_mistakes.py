@@ -431,6 +431,26 @@ def sequential_of_something_else(folder):
     nn.Sequential(nn.ReLU(), 3)
 
 
+@mistake(["ReLU is not a Module", "make one, ReLU(...)"], TypeError)
+def sequential_of_a_class(folder):
+    nn.Sequential(nn.Linear(2, 2), nn.ReLU)
+
+
+@mistake(["relu is not a Module"], TypeError)
+def sequential_of_a_function(folder):
+    nn.Sequential(nn.Linear(2, 2), F.relu)
+
+
+@mistake(["mean()", "'input'", "must be Tensor", "list"], TypeError)
+def mean_of_a_list_of_losses(folder):
+    cnn.mean([0.5, 0.25])
+
+
+@mistake(["view()", "expected integers", "(2.0, -1)"], TypeError)
+def view_of_a_quotient(folder):
+    cnn.zeros(4, 3).view(4 / 2, -1)
+
+
 @mistake(["'Linear'", "'wieght'"], AttributeError)
 def attribute_misspelt(folder):
     nn.Linear(2, 2).wieght  # noqa: B018

@@ -481,3 +481,31 @@ def test_torch_refuses_it_too(mistake, monkeypatch):
     monkeypatch.setitem(call.__globals__, "z", torch.zeros)
     with pytest.raises((TypeError, RuntimeError, ValueError, IndexError)):
         call()
+
+
+F = cnn.nn.functional
+PUBLIC = {f"cnn.{name}": f for name, f in cnn.ops.FUNCTIONS.items()}
+PUBLIC |= {f"F.{name}": f for name, f in vars(F).items() if callable(f) and not name.startswith("_")}
+
+
+@pytest.mark.parametrize("value", [5, None, [1.0, 2.0], np.ones(3)], ids=["int", "None", "list", "array"])
+@pytest.mark.parametrize("name", [name for name in PUBLIC if not name.endswith("_")])
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_tensor_is_named(name, value):
+    """No message is about an attribute of our own, as `'int' object has no attribute '_a'`."""
+    try:
+        PUBLIC[name](value)
+    except AttributeError as error:
+        assert "'_a'" not in str(error)
+        assert name in ("cnn.from_dlpack", "cnn.einsum")
+    except Exception:
+        return
+
+
+def test_the_argument_that_is_no_tensor_is_named():
+    with pytest.raises(TypeError, match=r"sqrt\(\): argument 'input' \(position 1\) must be Tensor, not int"):
+        cnn.sqrt(2)
+    with pytest.raises(TypeError, match=r"gather\(\): argument 'index' \(position 3\) must be Tensor, not list"):
+        cnn.gather(z(2), 0, index=[1])
+    with pytest.raises(TypeError, match=r"relu\(\): argument 'input' \(position 1\) must be Tensor, not NoneType"):
+        F.relu(None)

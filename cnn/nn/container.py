@@ -8,7 +8,7 @@ from operator import index as as_int
 
 from cnn.tensor import Tensor
 
-from .module import Module, _indented, type_name
+from .module import Module, _indented, not_a_module, type_name
 from .parameter import Parameter
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
@@ -63,7 +63,7 @@ class _Numbered(Module):
     def insert(self, index, module):
         """Puts a module before a position; the names of those behind it move up by one."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type_name(module)} is not a Module subclass")
+            raise TypeError(not_a_module(module))
         if not -len(self) <= index <= len(self):
             raise IndexError(f"Index out of range: {index}")
         modules = list(self)

@@ -10,6 +10,7 @@ from cnn.autograd.function import Operation
 from cnn.random import default_generator
 
 from .module import Module
+from .sizes import check_tensor
 
 
 class DropoutOperation(Operation):
@@ -64,11 +65,13 @@ def _apply(operation, input, p, training, inplace):
 
 def dropout(input, p=0.5, training=True, inplace=False):
     """Each value 0 with probability p, else divided by 1 - p; any shape. Without training the input itself."""
+    check_tensor(input, "dropout")
     return _apply(DropoutOperation, input, p, training, inplace)
 
 
 def dropout1d(input, p=0.5, training=True, inplace=False):
     """dropout of whole channels: input (N, C, L) or (C, L)."""
+    check_tensor(input, "dropout1d")
     if input.ndim not in (2, 3):
         raise RuntimeError(
             f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d exists to "
@@ -80,6 +83,7 @@ def dropout1d(input, p=0.5, training=True, inplace=False):
 
 def dropout2d(input, p=0.5, training=True, inplace=False):
     """dropout of whole channels: input (N, C, H, W). (N, C, L) is taken too, with a warning, as torch does."""
+    check_tensor(input, "dropout2d")
     if input.ndim not in (3, 4):
         warnings.warn(
             f"dropout2d: Received a {input.ndim}-D input to dropout2d, which is deprecated and will result in an error "
@@ -98,6 +102,7 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
 
 def dropout3d(input, p=0.5, training=True, inplace=False):
     """dropout of whole channels: input (N, C, D, H, W) or (C, D, H, W)."""
+    check_tensor(input, "dropout3d")
     if input.ndim not in (4, 5):
         warnings.warn(
             f"dropout3d: Received a {input.ndim}-D input to dropout3d, which is deprecated and will result in an error "

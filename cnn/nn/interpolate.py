@@ -8,7 +8,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
 from .module import Module
-from .sizes import whole
+from .sizes import check_tensor, whole
 
 __all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "interpolate", "upsample"]
 
@@ -111,6 +111,7 @@ def interpolate(
         RuntimeError: a size that is not positive.
         NotImplementedError: an unknown mode, or one for another number of dimensions; antialias.
     """
+    check_tensor(input, "interpolate")
     if mode not in MODES or input.dim() not in (3, 4):
         raise NotImplementedError(
             f"interpolate: 3D and 4D input is supported with the modes {', '.join(MODES)}; got {input.dim()}D and "

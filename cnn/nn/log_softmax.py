@@ -7,6 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.ops.shape import wrap_dim
 
 from .module import Module
+from .sizes import check_tensor
 from .softmax import implicit_dim
 
 
@@ -31,6 +32,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """x - log(sum of e^x) along `dim`, finite where the logarithm of softmax would not be. Any shape; `dtype` converts
     the input first. Mirrors torch.nn.functional.log_softmax.
     """
+    check_tensor(input, "log_softmax")
     if dim is None:
         dim = implicit_dim("log_softmax", input.ndim, _stacklevel)
     if dtype is not None:

@@ -19,12 +19,17 @@ __all__ = ["Module"]
 
 def type_name(value):
     """The name of a value's type, as torch's messages print it: `int`, `torch.FloatTensor`,
-    `collections.OrderedDict`.
+    `collections.OrderedDict`; a class or a function by its own name.
     """
     if isinstance(value, Tensor) and not isinstance(value, Parameter):
         return value.type()
-    kind = type(value)
+    kind = value if hasattr(value, "__qualname__") else type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def not_a_module(value):
+    hint = f": make one, {value.__name__}(...)" if isinstance(value, type) and issubclass(value, Module) else ""
+    return f"{type_name(value)} is not a Module subclass{hint}"
 
 
 class Module(HooksMixin, StateDictMixin):
@@ -122,7 +127,7 @@ class Module(HooksMixin, StateDictMixin):
     def add_module(self, name, module):
         """Adds a child module under `name`; None keeps the name without a module."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"{type_name(module)} is not a Module subclass")
+            raise TypeError(not_a_module(module))
         self._check_name("module", "_modules", name)
         self._modules[name] = module
 

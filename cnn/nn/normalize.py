@@ -2,12 +2,14 @@
 https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html."""
 
 from .module import Module
+from .sizes import check_tensor
 
 __all__ = ["CosineSimilarity", "cosine_similarity", "normalize"]
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     """x / max(||x||_p, eps) along `dim`; the shape stays."""
+    check_tensor(input, "normalize")
     result = input / input.norm(p, dim, keepdim=True).clamp_min(eps)
     return result if out is None else out.copy_(result)
 

@@ -6,7 +6,7 @@ import numpy as np
 from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
 
-from .sizes import whole
+from .sizes import check_tensor, whole
 
 __all__ = ["one_hot"]
 
@@ -19,6 +19,7 @@ def one_hot(input, num_classes=-1):
         DTypeError: the labels are not int64.
         RuntimeError: a label is negative or too large, or there are none to count the classes from.
     """
+    check_tensor(input, "one_hot")
     labels = input._a
     if labels.dtype != np.int64:
         raise DTypeError(

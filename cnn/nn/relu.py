@@ -10,7 +10,7 @@ from cnn.ops._register import both
 from cnn.tensor import Tensor
 
 from .module import Module
-from .sizes import lies_channels_last
+from .sizes import check_tensor, lies_channels_last
 
 
 class WaitingRelu:
@@ -98,7 +98,11 @@ class Relu(Operation):
 @both
 def relu(input, inplace=False):
     """max(input, 0), element by element; any shape. With inplace=True the input itself is changed."""
-    return Relu.apply_(input) if inplace else Relu.apply(input)
+    try:
+        return Relu.apply_(input) if inplace else Relu.apply(input)
+    except AttributeError:
+        check_tensor(input, "relu")
+        raise
 
 
 @both

@@ -5,6 +5,7 @@ from cnn.autograd.function import Operation
 from cnn.ops._register import both, inplace
 
 from .module import Module
+from .sizes import check_tensor
 
 
 class SigmoidOperation(Operation):
@@ -30,6 +31,7 @@ class SigmoidOperation(Operation):
 @both
 def sigmoid(input, *, out=None):
     """1 / (1 + exp(-x)), element by element; any shape. Integers become the default floating-point type."""
+    check_tensor(input, "sigmoid")
     if input._a.dtype.kind != "f":
         input = input.to(types.get_default_dtype())
     result = SigmoidOperation.apply(input)

@@ -2,6 +2,15 @@
 
 import operator
 
+from cnn.tensor import Tensor
+
+
+def check_tensor(value, function, name="input", position=1):
+    """A TypeError, in torch's words, if `value` is no Tensor."""
+    if not isinstance(value, Tensor):
+        place = f"argument '{name}' (position {position})"
+        raise TypeError(f"{function}(): {place} must be Tensor, not {type(value).__name__}")
+
 
 def pair(value, layer, name):
     """`value`, an int or a sequence of two (or one), as two ints. `layer` and `name` go into the error message."""

@@ -7,6 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.ops.shape import wrap_dim
 
 from .module import Module
+from .sizes import check_tensor
 
 
 class Softmax_(Operation):
@@ -39,6 +40,7 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """e^x / sum of e^x along `dim`: positive numbers that sum to one. Any shape; `dtype` converts the input first.
     Mirrors torch.nn.functional.softmax.
     """
+    check_tensor(input, "softmax")
     if dim is None:
         dim = implicit_dim("softmax", input.ndim, _stacklevel)
     if dtype is not None:

@@ -5,6 +5,7 @@ from cnn.autograd.function import Operation
 from cnn.ops._register import both, inplace
 
 from .module import Module
+from .sizes import check_tensor
 
 
 class TanhOperation(Operation):
@@ -30,6 +31,7 @@ class TanhOperation(Operation):
 @both
 def tanh(input, *, out=None):
     """The hyperbolic tangent of x, element by element; any shape. Integers become the default floating-point type."""
+    check_tensor(input, "tanh")
     if input._a.dtype.kind != "f":
         input = input.to(types.get_default_dtype())
     result = TanhOperation.apply(input)

@@ -505,6 +505,8 @@ def meshgrid(*tensors, indexing="ij"):
     """Coordinates of a grid, one tensor per dimension. See torch.meshgrid."""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     for x in tensors:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"meshgrid(): expected Tensors, got {type(x).__name__}")
         if x._a.ndim > 1:
             raise ShapeError(f"meshgrid: expected 0-D or 1-D tensors, got one of shape {list(x._a.shape)}")
     grids = np.meshgrid(*[x._a for x in tensors], indexing=indexing)
