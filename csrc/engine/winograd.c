@@ -21,7 +21,8 @@
  *
  * Where channels are few, a chunk takes some strips through all steps, and what it needs stays in the second-level
  * cache: "fused". Where channels are so many that a dozen tiles would not fit, a batch of tiles takes one step after
- * the other, and the products are cut by position: "staged".
+ * the other, and the products are cut by position: "staged". Where tiles are so few that the filters are the work, a
+ * chunk takes a panel of output channels from the weights to the pixels, and U is never stored as a whole: "narrow".
  */
 #include "winograd.h"
 
@@ -666,7 +667,7 @@ static void staged_gradient_product_chunk(void *context, ptrdiff_t position)
     gradient_product(p, position, p->v, p->sums, (p->last - p->first) * p->tile_cols, p->gradient, p->first > 0);
 }
 
-/* ---- few tiles --------------------------------------------------------------------------------------------------- */
+/* ---- narrow chunks ----------------------------------------------------------------------------------------------- */
 
 /* A panel of output channels from the filters to the pixels. A block of filters becomes U, which is used at once and
  * never leaves the second-level cache: for one small image, writing all of U and reading it back would take longer than
