@@ -163,12 +163,24 @@ static lane_use lane_use_of(const conv2d_shape *s, enum conv2d_pass pass)
 
 static int is_forward_in_planes(const conv2d_shape *s) { return FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_PLANES; }
 
+/* One channel a group, or few of them and a common kernel. All passes together: the orders of memory go with the way.
+ */
+static int is_depthwise(const conv2d_shape *s)
+{
+    ptrdiff_t ics = s->C / s->G, ocs = s->OC / s->G;
+    if (ics == 1 && ocs == 1) {
+        return s->G > 1;
+    }
+    int is_common = (s->KW == 1 || s->KW == 3) && s->DW == 1 && s->SW <= 2 && s->OW >= 4;
+    return is_common && FN(depthwise_can)(ics, ocs, s->G) && FN(depthwise_can)(ocs, ics, s->G);
+}
+
 enum direct_way FN(direct_way_of)(const conv2d_shape *s, enum conv2d_pass pass)
 {
     if (s->algorithm == CONV2D_CHANNELS || s->algorithm == CONV2D_PLANES) {
         return s->algorithm == CONV2D_CHANNELS ? DIRECT_CHANNELS : DIRECT_PLANES;
     }
-    if (s->C == s->G && s->OC == s->G && s->G > 1) {
+    if (is_depthwise(s)) {
         return DIRECT_DEPTHWISE;
     }
     if (pass == CONV2D_FORWARD && FN(dots_suit)(s)) {
@@ -194,7 +206,10 @@ void FN(direct_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text
         snprintf(text, size, "direct, vectors of pixels (they use %d %% of a tile; vectors of channels: %d %%)", planes,
                  channels);
         break;
-    case DIRECT_DEPTHWISE: snprintf(text, size, "direct, depthwise"); break;
+    case DIRECT_DEPTHWISE:
+        snprintf(text, size,
+                 s->C == s->G && s->OC == s->G ? "direct, depthwise" : "direct, vectors of channels of several groups");
+        break;
     case DIRECT_DOTS: snprintf(text, size, "direct, dot products with weights as they lie (few pixels)"); break;
     }
 }
@@ -238,9 +253,9 @@ int FN(direct_can_follow)(const conv2d_shape *first, const conv2d_shape *second)
 {
     const double weights = 512 << 10, shortest = 16 << 20; /* bytes, multiplications: see cut_batch */
     correlation c = forward_correlation(second);
-    int is_depthwise = FN(direct_way_of)(first, CONV2D_FORWARD) == DIRECT_DEPTHWISE;
+    int is_alone = first->C == first->G && FN(direct_way_of)(first, CONV2D_FORWARD) == DIRECT_DEPTHWISE;
     int is_pointwise = c.h.taps == 1 && c.w.taps == 1 && c.h.in == c.h.out && c.w.in == c.w.out && c.G == 1;
-    return is_depthwise && is_pointwise && c.IC >= VLEN &&
+    return is_alone && first->OC == first->G && is_pointwise && c.IC >= VLEN &&
            FN(direct_way_of)(second, CONV2D_FORWARD) == DIRECT_CHANNELS &&
            (double)(c.IC * c.OC) * sizeof(real) <= weights && correlation_work(&c) >= shortest;
 }

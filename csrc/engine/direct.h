@@ -129,8 +129,10 @@ typedef struct depthwise {
     const depthwise_phase *phases;
     ptrdiff_t count;
     const real *in;
-    real *weights, *bias; /* weights: [kh][kw][lane], bias: [lane] */
-    ptrdiff_t lanes;
+    real *weights, *bias;     /* weights: [phase][vector][input][tap row][tap][VLEN], bias: [lane] */
+    ptrdiff_t *phase_weights; /* where those of a phase begin */
+    ptrdiff_t lanes, in_lanes;
+    const struct spread *spread;
     cut cut; /* by the rows of the first phase, which has the most */
     int in_place, out_in_place;
 } depthwise;
@@ -143,6 +145,9 @@ int FN(depthwise_prepare)(depthwise *d, const depthwise_phase *phases, ptrdiff_t
  * depthwise_room values. */
 void FN(depthwise_rows)(const depthwise *d, ptrdiff_t image, ptrdiff_t row, ptrdiff_t rows, real *room, real *out);
 ptrdiff_t FN(depthwise_room)(const depthwise *d, ptrdiff_t rows);
+
+/* True if correlate_depthwise takes groups of so many input and output channels, for rows of one or three taps. */
+int FN(depthwise_can)(ptrdiff_t inputs, ptrdiff_t outputs, ptrdiff_t groups);
 
 /* dw[...] = sum over images and outputs of dout * in, and db = sum of dout unless it is NULL. For a forward
  * correlation: weights in the order of memory. */
