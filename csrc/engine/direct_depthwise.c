@@ -699,12 +699,16 @@ static real *pack_weights(const correlation *c, ptrdiff_t lanes, const real *w, 
         for (ptrdiff_t lane = 0; lane < VLEN; lane++) {
             ptrdiff_t k = vector_begin(lanes, v) + lane;
             real scale = k < channels && c->scale != NULL ? c->scale[k] : 1;
-            for (ptrdiff_t i = 0; i < c->IC * taps; i++) {
-                ptrdiff_t ic = i / taps, th = i % taps / c->w.taps, tw = i % c->w.taps;
-                ptrdiff_t tap =
-                    (c->h.kernel + th * c->h.kernel_step) * c->w_kh + (c->w.kernel + tw * c->w.kernel_step) * c->w_kw;
-                const real *from = w + k / c->OC * c->w_group + k % c->OC * c->w_oc + ic * c->w_ic + tap;
-                to[i * VLEN + lane] = k < channels ? *from * scale : 0;
+            const real *from = w + k / c->OC * c->w_group + k % c->OC * c->w_oc;
+            real *lane_to = to + lane;
+            from += c->h.kernel * c->w_kh + c->w.kernel * c->w_kw;
+            for (ptrdiff_t ic = 0; ic < c->IC; ic++) {
+                for (ptrdiff_t th = 0; th < c->h.taps; th++) {
+                    ptrdiff_t row = ic * c->w_ic + th * c->h.kernel_step * c->w_kh;
+                    for (ptrdiff_t tw = 0; tw < c->w.taps; tw++, lane_to += VLEN) {
+                        *lane_to = k < channels ? from[row + tw * c->w.kernel_step * c->w_kw] * scale : 0;
+                    }
+                }
             }
         }
     }
