@@ -247,6 +247,9 @@ enum { MOST_TAPS = 7 };
 #define EACH_TAP(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6)
 #define EACH_INPUT(X) EACH_TAP(X) X(7) X(8) X(9) X(10) X(11) X(12)
 
+/* An index for the compiler also where there is no such tap and nothing is done. */
+#define TAP(t) ((t) >= 0 && (t) < MOST_TAPS ? (t) : 0)
+
 #define MULTIPLY_ADD(sum, x, w) sum = v_fma(x, w, sum)
 
 /* Four outputs, of whose inputs of a row those numbered [begin, end) lie inside of the image. Inputs of a group are
@@ -286,11 +289,11 @@ static inline __attribute__((always_inline)) void four_outputs(const line *l, pt
         if (pairs)                                        \
             w_odd[t] = v_load(from + t * VLEN + w_input); \
     }
-#define USE(p, t)                                    \
-    if ((t) >= 0 && (t) < taps) {                    \
-        MULTIPLY_ADD(sum[p], now, w[(t)]);           \
-        if (pairs)                                   \
-            MULTIPLY_ADD(odd[p], now_odd, w_odd[t]); \
+#define USE(p, t)                                         \
+    if ((t) >= 0 && (t) < taps) {                         \
+        MULTIPLY_ADD(sum[p], now, w[TAP(t)]);             \
+        if (pairs)                                        \
+            MULTIPLY_ADD(odd[p], now_odd, w_odd[TAP(t)]); \
     }
 #define INPUT(j)                                                             \
     if (j < 3 * step + taps && j >= begin && j < end) {                      \
@@ -849,7 +852,7 @@ static inline __attribute__((always_inline)) void weight_4(const weight_line *l,
         s[t] = v_load(sum + t * VLEN);
 #define USE(p, t)                                 \
     if ((t) >= 0 && (t) < taps && (p) < pixels) { \
-        MULTIPLY_ADD(s[t], now, d[p]);            \
+        MULTIPLY_ADD(s[TAP(t)], now, d[p]);       \
     }
 #define INPUT(j)                                                             \
     if (j < 3 * step + taps && j >= begin && j < end) {                      \
