@@ -1,10 +1,12 @@
 """A save is all or nothing: whatever fails or kills it, the file is the old one or the new one."""
 
 import errno
+import gc
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -196,3 +198,22 @@ def test_ctrl_c_during_a_save(tmp_path):
             cnn.save("new", path)
     assert cnn.load(path) == "old"
     assert os.listdir(tmp_path) == ["x.pt"]
+
+
+def test_ctrl_c_between_two_steps_of_zipfile(tmp_path, monkeypatch):
+    """With a member open, ZipFile's own end would raise a ValueError in place of the interrupt."""
+    path, complaints = tmp_path / "x.pt", []
+    cnn.save(cnn.ones(3), path)
+    before, really_open = path.read_bytes(), zipfile.ZipFile.open
+
+    def opened_and_interrupted(*args, **kwargs):
+        handle = really_open(*args, **kwargs)
+        raise KeyboardInterrupt(handle)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", opened_and_interrupted)
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    with pytest.raises(KeyboardInterrupt):
+        cnn.save(cnn.zeros(3), path)
+    gc.collect()
+    assert not complaints
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["x.pt"]

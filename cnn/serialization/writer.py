@@ -226,7 +226,8 @@ def dump(obj, protocol):
 
 def write_archive(file, name, pickled, storages):
     checksums = []
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+    archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False)
+    try:
         add(archive, f"{name}/data.pkl", pickled)
         add(archive, f"{name}/.format_version", b"1")
         add(archive, f"{name}/.storage_alignment", str(ALIGNMENT).encode())
@@ -238,6 +239,10 @@ def write_archive(file, name, pickled, storages):
         # torch writes forty digits here, made from the content.
         digest = hashlib.sha256(pickled + str(checksums).encode()).digest()
         add(archive, f"{name}/.data/serialization_id", str(int.from_bytes(digest, "big") % 10**40).zfill(40).encode())
+    except BaseException:
+        archive.fp = None  # nothing to finish; after an interrupt within a member, close would raise a ValueError instead
+        raise
+    archive.close()
 
 
 def add(archive, name, data):
