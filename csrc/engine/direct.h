@@ -107,7 +107,7 @@ typedef struct {
  * depends on the shape alone. */
 cut FN(cut_batch)(const correlation *c, double bytes_fixed, double bytes_per_row, ptrdiff_t parts);
 
-/* ---- the ways (direct_channels.c, direct_planes.c, direct_depthwise.c, direct_dots.c) -----------------------------
+/* ---- the ways (direct_channels.c, direct_planes.c, direct_depthwise*.c, direct_dots.c) ----------------------------
  */
 
 /* out = bias + correlation of `in` with w. Every output is written. */
