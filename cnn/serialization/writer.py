@@ -240,7 +240,8 @@ def write_archive(file, name, pickled, storages):
         digest = hashlib.sha256(pickled + str(checksums).encode()).digest()
         add(archive, f"{name}/.data/serialization_id", str(int.from_bytes(digest, "big") % 10**40).zfill(40).encode())
     except BaseException:
-        archive.fp = None  # nothing to finish; after an interrupt within a member, close would raise a ValueError instead
+        # There is nothing to finish; and after an interrupt within a member, close would raise a ValueError in its place.
+        archive.fp = None
         raise
     archive.close()
 
