@@ -240,7 +240,7 @@ def write_archive(file, name, pickled, storages):
         digest = hashlib.sha256(pickled + str(checksums).encode()).digest()
         add(archive, f"{name}/.data/serialization_id", str(int.from_bytes(digest, "big") % 10**40).zfill(40).encode())
     except BaseException:
-        # There is nothing to finish; and after an interrupt within a member, close would raise a ValueError in its place.
+        # There is nothing to finish, and within a member that an interrupt left open close would raise a ValueError.
         archive.fp = None
         raise
     archive.close()

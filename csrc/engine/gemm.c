@@ -136,9 +136,8 @@ static void pack_slices(const side *f, ptrdiff_t k, ptrdiff_t k_size, ptrdiff_t 
             ptrdiff_t at = slice_begin(f, s), size = slice_size(f, s), width = packed_width(f, s);
             real *slice = to + (at - first) * k_size;
             if (f->along == 1) {
-                /* Next comes the tile below, or the same panel further along K. */
-                ptrdiff_t ahead = f->panels ? K_BLOCK : TILE_ROWS * f->across;
-                pack_transposed(size, k_size, from + at * f->across, f->across, slice, width, ahead);
+                pack_transposed(size, k_size, from + at * f->across, f->across, slice, width,
+                                f->panels ? 0 : TILE_ROWS * f->across); /* next comes the tile below */
             } else {
                 pack_strided(size, k_size, from + at * f->across, f->across, f->along, slice, width);
             }
@@ -230,6 +229,20 @@ static void multiply_rows(const product *p, const rectangle *r, ptrdiff_t k, ptr
     }
 }
 
+/* Asks for steps k..k_end-1 of some columns of b that will be packed next: those of a panel that are the given part of
+ * `parts`. All of them at once would be waited for. */
+static void fetch_columns(const side *b, ptrdiff_t panel, ptrdiff_t part, ptrdiff_t parts, ptrdiff_t k, ptrdiff_t k_end)
+{
+    ptrdiff_t begin, end;
+    chunk_bounds(slice_size(b, panel), parts, part, &begin, &end);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        const real *column = b->p + (slice_begin(b, panel) + i) * b->across;
+        for (ptrdiff_t l = k; l < k_end; l += LINE) {
+            FETCH(column + l);
+        }
+    }
+}
+
 /* b is not packed: a is packed for all rows, then a few panels of b at a time. */
 static void multiply_panels(const product *p, const rectangle *r, ptrdiff_t k, ptrdiff_t k_size, real *a_space,
                             real *b_space)
@@ -252,6 +265,10 @@ static void multiply_panels(const product *p, const rectangle *r, ptrdiff_t k, p
                 direct ? p->b.p + panel * TILE_COLS + k * b_k : b_space + (panel - group) * TILE_COLS * k_size;
             for (ptrdiff_t t = r->tile_begin; t < r->tile_end; t++) {
                 ptrdiff_t row = slice_begin(&p->a, t) - slice_begin(&p->a, r->tile_begin);
+                if (p->b.along == 1) {
+                    fetch_columns(&p->b, panel, t - r->tile_begin, r->tile_end - r->tile_begin, k + k_size,
+                                  smaller(k + 2 * k_size, r->k_end));
+                }
                 multiply_tile(p, r, t, panel, k, k_size, a + row * k_size, b, b_k);
             }
         }

@@ -38,12 +38,16 @@ static inline void pack_transposed(ptrdiff_t rows, ptrdiff_t K, const real *from
     /* The last group of four ends at the last row, and overlaps the one before it where rows is not a multiple of 4;
      * the same along k. Four rows at a time, so that rows a power of two apart do not evict each other. */
     ptrdiff_t i = 0;
-    for (; is_wide(row) && i + 16 <= rows; i += 16) {
+    for (; WIDE_QUADS && i + 16 <= rows; i += 16) {
         const real *block = from + i * row;
-        for (ptrdiff_t k = 0; k < K; k += 4) {
-            for (ptrdiff_t r = 0; k % LINE == 0 && r < 16; r++) {
+        ptrdiff_t k = 0;
+        for (; k + 16 <= K; k += 16) {
+            for (ptrdiff_t r = 0; ahead != 0 && r < 16; r++) {
                 FETCH(block + k + ahead + r * row);
             }
+            transpose_16x16(block + k, row, to + i + k * width, width);
+        }
+        for (; k < K; k += 4) {
             ptrdiff_t k4 = k + 4 <= K ? k : K - 4;
             transpose_16x4(block + k4, row, to + i + k4 * width, width);
         }

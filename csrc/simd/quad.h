@@ -84,6 +84,50 @@ static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptr
     *(quads_unaligned *)(to + 3 * width) = QUADS(high_ab, high_cd, 2, 3, 6, 7);
 }
 
+/* Quads i and j of a, then k and l of b. */
+#define CHOOSE(a, b, i, j, k, l)                                                                   \
+    __builtin_shufflevector(a, b, FOUR_FROM(4 * (i)), FOUR_FROM(4 * (j)), FOUR_FROM(16 + 4 * (k)), \
+                            FOUR_FROM(16 + 4 * (l)))
+#define FOUR_FROM(i) (i), (i) + 1, (i) + 2, (i) + 3
+
+/* Four rows of 16 values; c[k] gets columns k, 4 + k, 8 + k and 12 + k of them, a quad each. */
+static inline void turn_four_rows(const real *p, ptrdiff_t row, quads c[4])
+{
+    quads r0 = *(const quads_unaligned *)p, r1 = *(const quads_unaligned *)(p + row);
+    quads r2 = *(const quads_unaligned *)(p + 2 * row), r3 = *(const quads_unaligned *)(p + 3 * row);
+    quads low_01 = QUADS(r0, r1, 0, 4, 1, 5), high_01 = QUADS(r0, r1, 2, 6, 3, 7);
+    quads low_23 = QUADS(r2, r3, 0, 4, 1, 5), high_23 = QUADS(r2, r3, 2, 6, 3, 7);
+    c[0] = QUADS(low_01, low_23, 0, 1, 4, 5);
+    c[1] = QUADS(low_01, low_23, 2, 3, 6, 7);
+    c[2] = QUADS(high_01, high_23, 0, 1, 4, 5);
+    c[3] = QUADS(high_01, high_23, 2, 3, 6, 7);
+}
+
+/* Columns k, 4 + k, 8 + k and 12 + k of 16 rows, from the quads of four rows each. */
+static inline void put_four_columns(quads a, quads b, quads c, quads d, real *to, ptrdiff_t width)
+{
+    quads even_ab = CHOOSE(a, b, 0, 2, 0, 2), even_cd = CHOOSE(c, d, 0, 2, 0, 2);
+    quads odd_ab = CHOOSE(a, b, 1, 3, 1, 3), odd_cd = CHOOSE(c, d, 1, 3, 1, 3);
+    *(quads_unaligned *)to = CHOOSE(even_ab, even_cd, 0, 2, 0, 2);
+    *(quads_unaligned *)(to + 4 * width) = CHOOSE(odd_ab, odd_cd, 0, 2, 0, 2);
+    *(quads_unaligned *)(to + 8 * width) = CHOOSE(even_ab, even_cd, 1, 3, 1, 3);
+    *(quads_unaligned *)(to + 12 * width) = CHOOSE(odd_ab, odd_cd, 1, 3, 1, 3);
+}
+
+/* Whole lines of the cache, each read once: rows a power of two apart evict each other, but no line is needed again. */
+static inline void transpose_16x16(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
+{
+    quads a[4], b[4], c[4], d[4];
+    turn_four_rows(from, row, a);
+    turn_four_rows(from + 4 * row, row, b);
+    turn_four_rows(from + 8 * row, row, c);
+    turn_four_rows(from + 12 * row, row, d);
+    put_four_columns(a[0], b[0], c[0], d[0], to, width);
+    put_four_columns(a[1], b[1], c[1], d[1], to + width, width);
+    put_four_columns(a[2], b[2], c[2], d[2], to + 2 * width, width);
+    put_four_columns(a[3], b[3], c[3], d[3], to + 3 * width, width);
+}
+
 static inline void interleave_3x16(const real *r0, const real *r1, const real *r2, real *to)
 {
     quads a = *(const quads_unaligned *)r0, b = *(const quads_unaligned *)r1, c = *(const quads_unaligned *)r2;
@@ -102,6 +146,13 @@ static inline void transpose_16x4(const real *from, ptrdiff_t row, real *to, ptr
 {
     for (int i = 0; i < 16; i += 4) {
         transpose_4x4(from + i * row, row, to + i, width);
+    }
+}
+
+static inline void transpose_16x16(const real *from, ptrdiff_t row, real *to, ptrdiff_t width)
+{
+    for (int k = 0; k < 16; k += 4) {
+        transpose_16x4(from + k, row, to + k * width, width);
     }
 }
 
