@@ -21,8 +21,8 @@
 /* An update reads and writes up to seven arrays: 8192 floats of each are 220 KB, 20 to 40 us of memory traffic. */
 enum { UPDATE_GRAIN = 1 << 13 };
 
-/* A gradient of two factors is formed for a band of rows and some panels of columns at a time: FORMED columns, which
- * fit in the first-level cache with room for what they update. */
+/* A gradient of two factors is formed for a band of rows and some panels of columns at a time. FORMED columns: shorter
+ * pieces of the optimiser's arrays would begin anew too often for the processor's own prefetching. */
 #define PANEL (2 * VLEN)
 enum { BAND = 4, FORMED = 2048 };
 
