@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from child_processes import run_script
 from harness import rng
 
 import cnn
@@ -311,6 +312,8 @@ def shapes_of_convolutions():
         "many channels": (32, 20, 5, 1, 0, 1, (7, 6)),
         "stride": (8, 6, 3, 2, 1, 2, (9, 7)),
         "depthwise": (8, 8, 3, 1, 1, 8, (6, 7)),
+        "groups": (32, 64, 3, 1, 1, 8, (5, 3)),
+        "groups of one channel": (32, 96, 3, 1, 1, 32, (17, 17)),
         "1x1": (40, 33, 1, 1, 0, 1, (5, 5)),
     }
 
@@ -332,6 +335,42 @@ def test_convolution_passes_its_gradient_through_a_relu(every_isa, name, kind, o
     plain, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, False)
     got, _, _ = cnn._cnn.conv2d_backward(dy, x, w, *geometry, True, False, False, True)
     assert np.array_equal(got, np.where(x <= 0, 0, plain))
+
+
+def through_groups(algorithm, seed):
+    """The gradients of two convolutions with a ReLU between, the second with groups whose channels lie last."""
+    with conv_algorithm(algorithm):
+        cnn.manual_seed(seed)
+        first, second = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 96, 3, padding=1, groups=32)
+        net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
+        x = cnn.randn(1, 3, 17, 17, requires_grad=True)
+        net(x).backward(cnn.randn(1, 96, 17, 17))
+        return [t.grad.numpy() for t in (x, *net.parameters())]
+
+
+def test_the_gradient_of_a_group_stays_in_the_group():
+    """What is written behind the image is other memory: gradients that were computed before."""
+    for seed in range(30):
+        for got, want in zip(through_groups("auto", seed), through_groups("plain", seed), strict=True):
+            assert np.abs(got - want).max() < 1e-5 * np.abs(want).max(), f"seed {seed}"
+
+
+def test_groups_behind_a_relu_leave_the_heap_alone():
+    script = """
+        import cnn
+        from cnn import nn
+
+        one = [nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1, groups=32), nn.ReLU()]
+        groups = nn.Sequential(*one, nn.Conv2d(64, 64, 3, padding=1, groups=8))
+        one = [nn.Conv2d(3, 33, 5, padding=2), nn.LeakyReLU(), nn.Conv2d(33, 24, 3, padding=1), nn.ReLU()]
+        blocks = nn.Sequential(*one, nn.Conv2d(24, 16, 5, padding=2), nn.ReLU(), nn.Conv2d(16, 24, 3, padding=1))
+        for _ in range(20):
+            for side in (1, 2, 3, 4, 7, 8, 16):
+                groups(cnn.randn(4, 3, side, side)).sum().backward()
+            blocks(cnn.randn(1, 3, 16, 16)).sum().backward()
+        print("done")
+    """
+    assert run_script(script, MALLOC_CHECK_="3", MALLOC_PERTURB_="165") == "done\n"
 
 
 def test_bias_changed_before_backward():

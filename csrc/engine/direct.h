@@ -63,14 +63,29 @@ static inline double correlation_work(const correlation *c)
     return (double)c->N * c->G * c->IC * c->OC * c->h.out * c->w.out * c->h.taps * c->w.taps;
 }
 
-/* A ReLU's gradient, on `rows` rows of C channels of dx that were just written: dx becomes 0 where y, what came out of
- * the ReLU, is not above 0. As in relu.c, the gradient of a NaN passes. */
-static inline void rectify_rows(strides4 stride, ptrdiff_t C, ptrdiff_t rows, const real *y, real *dx)
+static inline void rectify_run(ptrdiff_t values, const real *y, real *dx)
 {
-    ptrdiff_t runs = stride.c == 1 ? 1 : C, length = rows * stride.h; /* rows lie one behind the other */
-    for (ptrdiff_t run = 0; run < runs; run++, y += stride.c, dx += stride.c) {
-        for (ptrdiff_t i = 0; i < length; i++) {
-            dx[i] = y[i] <= 0 ? 0 : dx[i];
+    for (ptrdiff_t i = 0; i < values; i++) {
+        dx[i] = y[i] <= 0 ? 0 : dx[i];
+    }
+}
+
+/* A ReLU's gradient, on `rows` rows of `cols` pixels of C channels of dx that were just written: dx becomes 0 where y,
+ * what came out of the ReLU, is not above 0. As in relu.c, the gradient of a NaN passes. The channels may be some of
+ * those of the image: what lies between them belongs to others. */
+static inline void rectify_rows(strides4 stride, ptrdiff_t C, ptrdiff_t rows, ptrdiff_t cols, const real *y, real *dx)
+{
+    if (stride.c == 1 && stride.w == C) {
+        rectify_run(rows * stride.h, y, dx); /* channels last, and all of them: rows lie one behind the other */
+    } else if (stride.c == 1) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            for (ptrdiff_t q = 0; q < cols; q++) {
+                rectify_run(C, y + r * stride.h + q * stride.w, dx + r * stride.h + q * stride.w);
+            }
+        }
+    } else {
+        for (ptrdiff_t m = 0; m < C; m++) { /* planes, whose rows lie one behind the other */
+            rectify_run(rows * stride.h, y + m * stride.c, dx + m * stride.c);
         }
     }
 }

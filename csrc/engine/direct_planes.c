@@ -225,7 +225,7 @@ static void correlate_chunk(void *context_, ptrdiff_t chunk)
                 copy_out(c, results, result_channel, from_row, channels, rows, out);
             }
             if (c->rectified != NULL) {
-                rectify_rows(c->out, at_most(size, c->OC - first), rows, c->rectified + (out - x->out), out);
+                rectify_rows(c->out, channels, rows, c->w.out, c->rectified + (out - x->out), out);
             }
         }
     }

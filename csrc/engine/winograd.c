@@ -477,7 +477,7 @@ static void output_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid su
             copy_out(f, space, row, rows, f->W - whole * m, y + whole * m * f->stride.w);
         }
         if (p->rectified != NULL) {
-            rectify_rows(f->stride, f->C, rows, p->rectified + (y - p->y), y);
+            rectify_rows(f->stride, f->C, rows, f->W, p->rectified + (y - p->y), y);
         }
     }
 }
