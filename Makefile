@@ -10,7 +10,7 @@ TORCH  ?= torch==2.13.0
 TORCHVISION ?= torchvision==0.28.0
 SOURCES = $(shell find csrc cnn -name '*.[ch]' -o -name '*.py') setup.py pyproject.toml
 
-.PHONY: help train build test test-long sanitize lint format bench clean
+.PHONY: help train build test test-long sanitize mutants lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ sanitize: $(VENV)/tested ## the tests of layers and entry points under gcc's add
 	ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0:max_allocation_size_mb=4096 \
 	UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH=build/sanitize \
 	$(RUN) -P -m pytest -s -p no:cacheprovider --timeout=900 $(or $(ARGS),$(SANITIZED))
+
+mutants: $(VENV)/tested ## how many random one-line mistakes the tests notice (ARGS="--count 300 --seed 1": hours)
+	$(RUN) tests/mutants $(ARGS)
 
 lint: $(VENV)/tested ## ruff and clang-format, without changing anything
 	$(RUN) -m ruff check .
