@@ -33,6 +33,9 @@ __all__ = [
     "short",
     "strided",
     "layout",
+    "uint16",
+    "uint32",
+    "uint64",
     "uint8",
 ]
 
@@ -42,7 +45,7 @@ class dtype:
 
     __slots__ = ("is_floating_point", "itemsize", "name", "numpy")
     is_complex = False
-    is_signed = property(lambda self: self.name not in ("uint8", "bool"))
+    is_signed = property(lambda self: self.numpy.kind not in "ub")
 
     def __init__(self, name, numpy_type):
         self.name = name
@@ -68,23 +71,29 @@ int16 = short = dtype("int16", np.int16)
 int32 = int = dtype("int32", np.int32)
 int64 = long = dtype("int64", np.int64)
 uint8 = dtype("uint8", np.uint8)
+# As in torch, these three are for storing, converting and little else: promote_types refuses most of their company.
+uint16 = dtype("uint16", np.uint16)
+uint32 = dtype("uint32", np.uint32)
+uint64 = dtype("uint64", np.uint64)
 bool = dtype("bool", np.bool_)
 # NumPy has no bfloat16: the name is accepted, what carries it is stored and computed in float32.
 bfloat16 = dtype("bfloat16", np.float32)
 
-_BY_NUMPY = {d.numpy: d for d in (float16, float32, float64, int8, int16, int32, int64, uint8, bool)}
+_BY_NUMPY = {
+    d.numpy: d for d in (float64, float32, float16, int64, int32, int16, int8, uint64, uint32, uint16, uint8, bool)
+}
 _default = float32
 
 
 def of_numpy(numpy_type):
-    """The dtype of a NumPy type; TypeError names what cnn can hold."""
+    """The dtype of a NumPy type; TypeError names what cnn can hold. `Tensor._wrap` asks here before it refuses."""
     found = _BY_NUMPY.get(numpy_type)
     if found is None:
         found = _BY_NUMPY.get(np.dtype(numpy_type).newbyteorder("="))
     if found is None:
         raise TypeError(
             f"can't convert np.ndarray of type {np.dtype(numpy_type)}. The only supported types are: "
-            "float64, float32, float16, int64, int32, int16, int8, uint8, and bool."
+            + ", ".join(d.name for d in _BY_NUMPY.values())
         )
     return found
 

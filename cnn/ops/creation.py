@@ -116,10 +116,7 @@ def from_numpy(ndarray):
     """A tensor that shares memory with a NumPy array. See torch.from_numpy."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {builtins.type(ndarray).__name__})")
-    types.of_numpy(ndarray.dtype)
-    if not ndarray.dtype.isnative:
-        ndarray = ndarray.astype(ndarray.dtype.newbyteorder("="))
-    return Tensor._wrap(ndarray.view(np.ndarray))
+    return Tensor._wrap(ndarray)
 
 
 @function

@@ -394,9 +394,7 @@ done:
 /* A tensor around what forward returned, whose reference is taken. */
 static PyObject *tensor_around(PyObject *value)
 {
-    if (value != NULL && !PyArray_Check(value)) {
-        Py_SETREF(value, PyArray_FromAny(value, NULL, 0, 0, 0, NULL));
-    }
+    value = value != NULL ? tensor_admit(value) : NULL;
     return value != NULL ? tensor_new(value) : NULL;
 }
 

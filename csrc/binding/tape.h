@@ -40,6 +40,10 @@ static inline int is_set(PyObject *field) { return field != NULL && field != Py_
 /* A new cnn.Tensor around an array, whose reference it takes (also where it fails). */
 PyObject *tensor_new(PyObject *array);
 
+/* The door: `object`, whose reference it takes, as an array that a tensor may have: of a type that cnn.types knows, in
+ * native byte order, no subclass. A new reference, or NULL with TypeError. */
+PyObject *tensor_admit(PyObject *object);
+
 /* The array of a tensor, computed now if it waits: a new reference, or NULL with an exception. */
 PyObject *tensor_array(struct tensor *t);
 

@@ -73,9 +73,60 @@ static PyObject *wrap(PyTypeObject *type, PyObject *array)
 
 PyObject *tensor_new(PyObject *array) { return wrap(TensorClass, array); }
 
+/* The types that cnn.types has names for. */
+static int is_known_type(int type)
+{
+    const unsigned long long known = 1ull << NPY_BOOL | 1ull << NPY_BYTE | 1ull << NPY_UBYTE | 1ull << NPY_SHORT |
+                                     1ull << NPY_USHORT | 1ull << NPY_INT | 1ull << NPY_UINT | 1ull << NPY_LONG |
+                                     1ull << NPY_ULONG | 1ull << NPY_LONGLONG | 1ull << NPY_ULONGLONG |
+                                     1ull << NPY_HALF | 1ull << NPY_FLOAT | 1ull << NPY_DOUBLE;
+    return type >= 0 && type < 64 && (known >> type & 1);
+}
+
+/* An array that is not admitted as it is: other bytes, a subclass, no array at all. Takes the reference. */
+static PyObject *admit_rare(PyObject *object)
+{
+    if (!PyArray_Check(object)) {
+        Py_SETREF(object, PyArray_FromAny(object, NULL, 0, 0, 0, NULL));
+    }
+    if (object == NULL) {
+        return NULL;
+    }
+    if (!is_known_type(PyArray_TYPE((PyArrayObject *)object))) {
+        PyObject *module = PyImport_ImportModule("cnn.types"); /* of_numpy says what there is instead */
+        PyObject *none = module != NULL
+                             ? PyObject_CallMethod(module, "of_numpy", "O", PyArray_DESCR((PyArrayObject *)object))
+                             : NULL;
+        if (none != NULL) {
+            PyErr_SetString(PyExc_TypeError, "the type of an array has a name, but no tensor may have it");
+        }
+        Py_XDECREF(none);
+        Py_XDECREF(module);
+        Py_DECREF(object);
+        return NULL;
+    }
+    if (!PyArray_ISNOTSWAPPED((PyArrayObject *)object)) {
+        PyArray_Descr *native = PyArray_DescrNewByteorder(PyArray_DESCR((PyArrayObject *)object), NPY_NATIVE);
+        Py_SETREF(object, native != NULL ? PyArray_FromArray((PyArrayObject *)object, native, 0) : NULL);
+    }
+    if (object != NULL && !PyArray_CheckExact(object)) {
+        Py_SETREF(object, PyArray_View((PyArrayObject *)object, NULL, &PyArray_Type));
+    }
+    return object;
+}
+
+PyObject *tensor_admit(PyObject *object)
+{
+    if (PyArray_CheckExact(object) && PyArray_ISNOTSWAPPED((PyArrayObject *)object) &&
+        is_known_type(PyArray_TYPE((PyArrayObject *)object))) {
+        return object;
+    }
+    return admit_rare(object);
+}
+
 static PyObject *py_wrap(PyObject *type, PyObject *object)
 {
-    PyObject *array = PyArray_Check(object) ? Py_NewRef(object) : PyArray_FromAny(object, NULL, 0, 0, 0, NULL);
+    PyObject *array = tensor_admit(Py_NewRef(object));
     return array != NULL ? wrap((PyTypeObject *)type, array) : NULL;
 }
 
@@ -109,7 +160,11 @@ static PyObject *get_array(PyObject *self, void *Py_UNUSED(closure)) { return te
 static int set_array(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     struct tensor *t = (struct tensor *)self;
-    Py_XSETREF(t->array, Py_XNewRef(value));
+    PyObject *array = value != NULL ? tensor_admit(Py_NewRef(value)) : NULL;
+    if (array == NULL && value != NULL) {
+        return -1;
+    }
+    Py_XSETREF(t->array, array);
     Py_CLEAR(t->pending);
     Py_CLEAR(t->gradient);
     return 0;
