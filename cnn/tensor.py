@@ -38,23 +38,15 @@ class Tensor(_cnn.Tensor):
     is_cuda = is_mps = is_xpu = False
     layout = types.strided
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args, **words):
+        from cnn.ops.old_constructors import constructed
+
+        given = args[0] if len(args) == 1 and isinstance(args[0], Tensor) else None
+        found = given if given is not None else constructed("Tensor", types.get_default_dtype(), args, **words)
         self = _cnn.Tensor.__new__(cls)
-        if not args:
-            self._a = np.empty(0, types.get_default_dtype().numpy)
-        elif all(isinstance(a, (int, np.integer)) for a in args):
-            self._a = np.empty(args, types.get_default_dtype().numpy)
-        elif len(args) == 1 and isinstance(args[0], types.Size):
-            self._a = np.empty(args[0], types.get_default_dtype().numpy)
-        elif len(args) == 1:
-            data = args[0]
-            if isinstance(data, Tensor):
-                self._a = data._a
-                self._box = data._version_box()
-            else:
-                self._a = np.array(_plain(data), types.get_default_dtype().numpy)
-        else:
-            raise TypeError(f"Tensor() takes a shape or data, got {len(args)} arguments: {args!r}")
+        self._a, self._dtype = found._a, found._dtype
+        if given is not None:
+            self._box = given._version_box()
         return self
 
     # ---- what it is ------------------------------------------------------------------------------------------------

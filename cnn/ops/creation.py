@@ -8,7 +8,7 @@ from cnn import _cnn, types
 from cnn.tensor import Tensor, _plain
 
 from ._register import FUNCTIONS, function, method
-from .conversion import TYPE_NAMES, accept_device, to_type
+from .conversion import accept_device, to_type
 from .shape import shape_argument
 
 
@@ -291,9 +291,6 @@ def _new(make):
 
 
 Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty = _new(zeros), _new(ones), _new(empty)
-Tensor.new = lambda self, *args: (
-    tensor(*args, dtype=self.dtype) if args and not isinstance(args[0], int) else empty(*args, dtype=self.dtype)
-)
 
 
 @function
@@ -306,23 +303,3 @@ def is_floating_point(input):
 def numel(input):
     """The number of elements. See torch.numel."""
     return input.numel()
-
-
-# ---- FloatTensor(...), LongTensor(...): the old constructors, also good for isinstance -----------------------------
-
-
-class _OldType(builtins.type):
-    def __instancecheck__(cls, instance):
-        return isinstance(instance, Tensor) and instance.dtype is cls.of_type
-
-    def __call__(cls, *args):
-        kind = cls.of_type
-        if args and all(isinstance(a, builtins.int) for a in args):
-            return empty(*args, dtype=kind)
-        if not args:
-            return empty(0, dtype=kind)
-        return args[0].to(kind) if isinstance(args[0], Tensor) else tensor(args[0], dtype=kind)
-
-
-for _name, _kind in TYPE_NAMES.items():
-    FUNCTIONS[_name] = _OldType(_name, (), {"of_type": _kind, "__doc__": f"Old constructor of {_kind!r} tensors."})
