@@ -322,7 +322,7 @@ def test_paths_and_files(tmp_path):
         cnn.save(x, file)
     with open(path, "rb") as file:
         assert cnn.equal(cnn.load(file), x)
-        assert cnn.equal(cnn.load(file), x)  # from wherever it was read to
+        assert cnn.equal(cnn.load(file), x)  # it stands where it stood
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as r, os.fdopen(writing, "wb") as w:
         cnn.save(x, w)

@@ -19,6 +19,7 @@ from cnn.errors import CheckpointError
 from cnn.nn.parameter import Parameter
 from cnn.tensor import Tensor
 
+from .foreign import foreign_format
 from .stored_zip import BadZipError, StoredZip
 from .unpickle import BUDGET, NUMPY_ARRAYS, Callable, Unpickler, UnsafePickleError, check_key
 from .writer import STORAGE_NAMES
@@ -38,6 +39,9 @@ class StorageType:
     def __init__(self, name, dtype):
         self.name, self.dtype = name, dtype
 
+    def __repr__(self):
+        return f"torch.{self.name}"
+
 
 class Storage:
     """Memory from the file, as tensors of one type look into it."""
@@ -46,6 +50,9 @@ class Storage:
         self.array, self.dtype = array, dtype
         self.budget = budget
         self.versions = [0]  # its tensors share memory, so they share the counter of in-place changes
+
+    def __repr__(self):
+        return f"a storage of {self.array.size} {self.dtype}"
 
 
 def rebuild_tensor(storage, offset, shape, strides, requires_grad, backward_hooks, metadata=None):
@@ -333,6 +340,11 @@ class ModuleUnpickler(CheckpointUnpickler):
         if not is_namespace(type(instance)):
             instance._init_missing_hooks()
 
+    def inside(self, value):
+        if is_module_class(type(value)) or is_namespace(type(value)):
+            return list(vars(value).values())
+        return super().inside(value)
+
     def load(self):
         value = super().load()
         if self.empty:
@@ -395,6 +407,8 @@ def check_module_state(kind, state):
 def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=None, **pickle_load_args):
     """Reads what cnn.save or torch.save wrote, from a path or a binary file. See torch.load.
 
+    A file is read from where it stands, and left there.
+
     Args:
         map_location: accepted in every form that torch takes; all tensors come to the CPU.
         weights_only: False also rebuilds whole Modules, of classes that are defined or imported already. No code from
@@ -424,8 +438,9 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
 
 
 def read(file, name, map_location, weights_only):
+    start = file.tell() if hasattr(file, "tell") else 0
     try:
-        archive = StoredZip(file)
+        archive = StoredZip(file, start)
         folder = find_folder(archive)
         pickled = archive.read(f"{folder}/data.pkl")
         order = (
@@ -434,12 +449,12 @@ def read(file, name, map_location, weights_only):
             else sys.byteorder
         )
     except (BadZipError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"cannot load {name}: {foreign_format(file) or error}") from error
+        raise CheckpointError(f"cannot load {name}: {foreign_format(file, start) or error}") from error
     if order not in ("little", "big"):
         raise CheckpointError(f"cannot load {name}: its byte order is {order[:20]!r}")
     reader = ModuleUnpickler if weights_only is False else CheckpointUnpickler
     try:
-        return reader(pickled, archive, folder, map_location, order != sys.byteorder).load()
+        value = reader(pickled, archive, folder, map_location, order != sys.byteorder).load()
     except UnsafePickleError as error:
         hint = ""
         if reader is CheckpointUnpickler and "it asks for" in str(error):
@@ -448,6 +463,8 @@ def read(file, name, map_location, weights_only):
                 "Module's class is defined or imported first"
             )
         raise RefusedCheckpointError(f"cannot load {name}: {error}{hint}") from error
+    file.seek(start)  # so that it can be read again
+    return value
 
 
 def find_folder(archive):
@@ -456,28 +473,6 @@ def find_folder(archive):
     if len(folders) != 1:
         raise BadZipError(f"it holds {len(folders)} folders instead of one")
     (folder,) = folders
-    if f"{folder}/constants.pkl" in archive.members:
-        raise BadZipError(
-            "it is a TorchScript archive (torch.jit.save), which is not supported: save a state_dict instead"
-        )
-    if f"{folder}/data.pkl" not in archive.members:
+    if f"{folder}/constants.pkl" in archive.members or f"{folder}/data.pkl" not in archive.members:
         raise BadZipError("it has no data.pkl: it is a zip archive, but no checkpoint")
     return folder
-
-
-def foreign_format(file):
-    """What a file is that is no zip archive, as far as its first bytes tell."""
-    file.seek(0)
-    start = file.read(9)
-    if not start:
-        return "it is empty"
-    if start[:1] == b"\x80":
-        return (
-            "it is a pickle without archive, such as torch wrote before version 1.6: load it with torch and save it "
-            "again"
-        )
-    if start[:2] != b"PK":
-        if start[8:] == b"{":
-            return "it looks like a safetensors file: use cnn.serialization.load_file"
-        return f"it is no checkpoint: it begins with {start!r}"
-    return None

@@ -33,16 +33,19 @@ class BadZipError(ValueError):
 
 
 class StoredZip:
-    """The members of an archive in a seekable binary file."""
+    """The members of the archive that fills a seekable binary file from `start` to its end.
 
-    def __init__(self, file):
-        self.file = file
-        self.size = file.seek(0, 2)
+    As in torch's files, places in it count from its own beginning.
+    """
+
+    def __init__(self, file, start=0):
+        self.file, self.start = file, start
+        self.size = file.seek(0, 2) - start
         count, size, offset = self._find_directory()
         self.members = self._read_directory(count, self._read_at(offset, size), offset)
 
     def _read_at(self, offset, size):
-        self.file.seek(offset)
+        self.file.seek(self.start + offset)
         data = self.file.read(size)
         if len(data) != size:
             raise BadZipError("the file ends too early")
@@ -68,6 +71,11 @@ class StoredZip:
                     raise BadZipError("its 64-bit end record is damaged")
                 count, size, offset = record[7:]
                 directory_end = end64_at
+        if offset + size < directory_end and self._read_at(directory_end - offset - size, 4) == b"PK\3\4":
+            raise BadZipError(
+                f"{directory_end - offset - size} bytes stand in front of its last archive: of several saves into one "
+                "file each is read from where it begins, with seek, and only the last; save a list of all instead"
+            )
         if offset + size != directory_end:
             raise BadZipError("its directory is not where its end record says")
         if count > MAX_MEMBERS or count * CENTRAL.size > size:
@@ -135,7 +143,7 @@ class StoredZip:
         """The bytes of a member in a new uint8 array; its checksum is verified."""
         member = self.members[name]
         array = np.empty(member.size, np.uint8)
-        self.file.seek(member.start)
+        self.file.seek(self.start + member.start)
         view, filled = memoryview(array), 0
         while filled < member.size:
             if hasattr(self.file, "readinto"):

@@ -41,6 +41,9 @@ class Callable:
         self.function = function
         self.name = name
 
+    def __repr__(self):
+        return self.name
+
 
 class DType:
     """Stands for a NumPy dtype while it is built in two steps: code first, byte order later."""
@@ -214,19 +217,56 @@ class Unpickler:
             while True:
                 code = self.take(1)[0]
                 opcode = OPCODES.get(code)
+                if opcode is None and code in TEXT_OPCODES:
+                    raise UnsafePickleError(
+                        "it is a pickle of protocol 0 or 1, and only 2 to 5 are read: in Python, "
+                        "pickle.dump(value, file, protocol=2) writes it anew"
+                    )
                 if opcode is None:
                     raise UnsafePickleError(f"opcode {code:#04x} is not one that data needs")
                 handler, cost = opcode
                 self.charge(cost)
                 if handler is stop:
-                    return self.pop()
+                    return self.check_depth(self.pop())
                 handler(self)
         except (UnsafePickleError, MemoryError):
             raise
+        except RecursionError:  # a message about a value that nests so deep
+            raise UnsafePickleError(f"it nests deeper than {MAX_DEPTH}") from None
         except (IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
             raise UnsafePickleError(
                 f"the pickle is damaged at byte {self.position} of {len(self.data)}: {error}"
             ) from error
+
+    def check_depth(self, value):
+        """The value itself, if no way into it is longer than MAX_DEPTH: repr, == and copies would fail of it.
+
+        Marks do not bound that: a list may be put into a list that is put into a list. So the way down is walked, each
+        container once, deepest first; a container that holds itself ends the way.
+        """
+        depths = {}  # of containers, by identity; 0 while the way leads through it
+        path = []  # (container, the containers in it, those of them that are still to be walked)
+        waiting = [value]
+        while path or waiting:
+            if waiting:
+                container = waiting.pop()
+                if id(container) not in depths:
+                    depths[id(container)] = 0
+                    below = [item for item in self.inside(container) if self.inside(item)]
+                    path.append((container, below, waiting))
+                    waiting = list(below)
+            else:
+                container, below, waiting = path.pop()
+                depths[id(container)] = 1 + max((depths[id(item)] for item in below), default=0)
+                if len(path) + depths[id(container)] > MAX_DEPTH:
+                    raise UnsafePickleError(f"it nests deeper than {MAX_DEPTH}")
+        return value
+
+    def inside(self, value):
+        """The values in a container, () of anything else."""
+        if isinstance(value, dict):
+            return [*value, *value.values()] if value else ()
+        return value if isinstance(value, (list, tuple, set, frozenset)) else ()
 
     def charge(self, cost):
         self.budget -= cost
@@ -533,6 +573,7 @@ OPCODES = {
     pickle.BUILD[0]: (build, 0),
     pickle.BINPERSID[0]: (persistent, 100),
 }
+TEXT_OPCODES = b"IFLSVdlpgiP"  # of protocols 0 and 1
 
 
 def load_pickle(data, allowed, persistent_load=None, encoding="ASCII"):

@@ -224,8 +224,29 @@ def dump(obj, protocol):
     return buffer.getvalue(), pickler.storages
 
 
+class FromHere:
+    """A file as it is written from where it stands now: places in an archive count from its own beginning."""
+
+    def __init__(self, file):
+        self.start, self.file = file.tell(), file
+        self.write = file.write
+
+    def tell(self):
+        return self.file.tell() - self.start
+
+    def seek(self, place):
+        self.file.seek(self.start + place)
+
+    def flush(self):
+        getattr(self.file, "flush", int)()
+
+
 def write_archive(file, name, pickled, storages):
     checksums = []
+    try:
+        file = FromHere(file)
+    except (AttributeError, OSError):
+        pass  # a pipe: zipfile counts by itself
     archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False)
     try:
         add(archive, f"{name}/data.pkl", pickled)
