@@ -255,6 +255,8 @@ class Unpickler:
                     below = [item for item in self.inside(container) if self.inside(item)]
                     path.append((container, below, waiting))
                     waiting = list(below)
+                if len(path) > MAX_DEPTH:
+                    raise UnsafePickleError(f"it nests deeper than {MAX_DEPTH}")
             else:
                 container, below, waiting = path.pop()
                 depths[id(container)] = 1 + max((depths[id(item)] for item in below), default=0)
