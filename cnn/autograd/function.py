@@ -95,6 +95,7 @@ class Operation(Node):
     """
 
     is_view = False
+    may_overlap = False  # whether it may be applied in place where several elements share one place in memory
 
     @staticmethod
     def forward(ctx, *args):
@@ -132,6 +133,8 @@ class Operation(Node):
         recording = mode.enabled
         if deferred.state.waiting:
             deferred.settle()
+        if not cls.may_overlap:
+            check_overlap(target._a)
         all_args = (target, *args)
         ctx.needs = needs = [isinstance(x, Tensor) and recording and x._requires_grad for x in all_args]
         track = True in needs
@@ -153,6 +156,15 @@ class Operation(Node):
                 ctx.remember_versions(all_args, ())
             target._rebase(ctx)
         return target
+
+
+def check_overlap(array):
+    """torch's refusal to write into memory that several elements of the array share, as those of an expand() do."""
+    if 0 in array.strides and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
 
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool, integers, floats: a result may only move to the right

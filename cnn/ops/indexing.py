@@ -1,4 +1,4 @@
-"""Reading and writing parts of a tensor. Basic indices give views that can be written through, index arrays copies."""
+"""Reading and writing parts of a tensor by functions; `x[index]` is in items.py."""
 
 import numpy as np
 
@@ -11,168 +11,34 @@ from .broadcasting import broadcast_shape, sum_to_shape
 from .shape import wrap_dim
 
 
-class Select(Operation):
-    """A basic index: integers, slices, None, Ellipsis."""
-
-    is_view = True
-
-    @staticmethod
-    def forward(ctx, x, index):
-        ctx.shape, ctx.index = x.shape, index
-        y = x[index]
-        return y if isinstance(y, np.ndarray) else x[(*index, ...)] if isinstance(index, tuple) else x[index, ...]
-
-    @staticmethod
-    def backward(ctx, dy):
-        dx = np.zeros(ctx.shape, dy.dtype)
-        dx[ctx.index] = dy
-        return dx, None
-
-
-class Index(Operation):
-    """An index with arrays in it."""
-
-    @staticmethod
-    def forward(ctx, x, index):
-        ctx.shape, ctx.index = x.shape, index
-        return x[index]
-
-    @staticmethod
-    def backward(ctx, dy):
-        dx = np.zeros(ctx.shape, dy.dtype)
-        if _may_repeat(ctx.index):
-            np.add.at(dx, ctx.index, dy)
-        else:
-            dx[ctx.index] = dy
-        return dx, None
-
-
-class IndexPut(Operation):
-    """x[index] = value"""
-
-    @staticmethod
-    def forward_(ctx, x, value, index):
-        ctx.index, ctx.shape = index, np.shape(value)
-        x[index] = value
-        return x
-
-    @staticmethod
-    def backward(ctx, dy):
-        dv = None
-        if ctx.needs[1]:
-            region = dy[ctx.index]
-            while region.ndim < len(ctx.shape):
-                region = region[None]
-            dv = sum_to_shape(region, ctx.shape)
-        dx = dy.copy()
-        dx[ctx.index] = 0
-        return dx, dv, None
-
-
-def _may_repeat(index):
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(p, np.ndarray) and p.dtype.kind != "b" for p in parts)
-
-
-def _convert_index(index, shape):
-    """(index for NumPy, is it basic?)"""
-    parts = index if isinstance(index, tuple) else (index,)
-    converted, basic = [], True
-    for p in parts:
-        if isinstance(p, Tensor):
-            a = p._a
-            if a.ndim == 0 and a.dtype.kind in "iu":
-                p = int(a)
-            else:
-                p, basic = _index_array(a), False
-        elif isinstance(p, slice):
-            p = slice(*[x if x is None else x.__index__() for x in (p.start, p.stop, p.step)])
-            if p.step is not None and p.step <= 0:
-                raise ValueError("step must be greater than zero")
-        elif isinstance(p, (list, range, np.ndarray)):
-            a = np.asarray([int(x) if isinstance(x, Tensor) else x for x in p] if isinstance(p, list) else p)
-            p, basic = (_index_array(a) if a.size else a.astype(np.int64)), False
-        elif isinstance(p, (bool, np.bool_)):
-            basic = False
-        elif isinstance(p, (int, np.integer)) or p is None or p is Ellipsis:
-            pass
-        elif hasattr(p, "__index__"):
-            p = p.__index__()
-        else:
-            raise TypeError(
-                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                f"(got {type(p).__name__})"
-            )
-        converted.append(p)
-    used = sum(
-        p.ndim if isinstance(p, np.ndarray) and p.dtype.kind == "b" else 1
-        for p in converted
-        if p is not None and p is not Ellipsis and not isinstance(p, (bool, np.bool_))
-    )
-    if used > len(shape):
-        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-    return tuple(converted), basic
-
-
-def _index_array(a):
-    if a.dtype.kind == "f":
-        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    return a.astype(np.bool_) if a.dtype == np.uint8 else a
-
-
-def _check_index_error(error, x, index):
-    message = str(error)
-    for p in index:
-        if isinstance(p, (int, np.integer)) and "out of bounds" in message:
-            dim = index.index(p)
-            size = x.shape[dim] if dim < x.ndim else 0
-            if not -size <= p < size:
-                return IndexError(f"index {p} is out of bounds for dimension {dim} with size {size}")
-    return IndexError(message)
-
-
-@method()
-def __getitem__(self, index):
-    converted, basic = _convert_index(index, self._a.shape)
-    try:
-        return (Select if basic else Index).apply(self, converted)
-    except IndexError as error:
-        raise _check_index_error(error, self._a, converted) from None
-
-
-@method()
-def __setitem__(self, index, value):
-    converted, _ = _convert_index(index, self._a.shape)
-    if isinstance(value, np.ndarray):
-        value = Tensor._wrap(value)
-    if not isinstance(value, Tensor):
-        value = np.asarray(value, self._a.dtype)
-    try:
-        IndexPut.apply_(self, value, converted)
-    except IndexError as error:
-        raise _check_index_error(error, self._a, converted) from None
-    except ValueError:
-        region = self._a[converted].shape
-        raise ShapeError(
-            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
-            f"shape {list(region)}"
-        ) from None
-
-
 @both
 def select(input, dim, index):
     """One slice along a dimension. See torch.select."""
+    if not input._a.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input._a.ndim)
+    size, index = input._a.shape[dim], int(index)
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input._a.shape)} at dimension {dim}"
+        )
     return input[(slice(None),) * dim + (index,)]
 
 
 @both
 def narrow(input, dim, start, length):
     """A range along a dimension. See torch.narrow."""
+    if not input._a.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim]
     start = int(start)
-    if not 0 <= start <= start + length <= size:
+    if length < 0:
+        raise RuntimeError(f"narrow(): length must be non-negative, got {length}.")
+    if not -size <= start <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start += size if start < 0 else 0
+    if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return input[(slice(None),) * dim + (slice(start, start + length),)]
 
@@ -308,6 +174,8 @@ def take_along_dim(input, indices, dim=None):
 
 
 class MaskedFill(Operation):
+    may_overlap = True
+
     @staticmethod
     def forward(ctx, x, mask, value):
         ctx.mask, ctx.shape = mask, x.shape
@@ -376,10 +244,14 @@ def argwhere(input):
 
 
 class Diagonal(Operation):
+    is_view = True
+
     @staticmethod
     def forward(ctx, x, offset, dim1, dim2):
         ctx.shape, ctx.where = x.shape, (offset, dim1, dim2)
-        return np.diagonal(x, offset, dim1, dim2).copy()
+        y = np.diagonal(x, offset, dim1, dim2)
+        y.flags.writeable = x.flags.writeable
+        return y
 
     @staticmethod
     def backward(ctx, dy):
@@ -394,16 +266,19 @@ class Diagonal(Operation):
 
 @both
 def diagonal(input, offset=0, dim1=0, dim2=1):
-    """The diagonal of two dimensions (a copy). See torch.diagonal."""
+    """The diagonal of two dimensions: a view. See torch.diagonal."""
     n = input._a.ndim
-    return Diagonal.apply(input, offset, wrap_dim(dim1, n), wrap_dim(dim2, n))
+    first, second = wrap_dim(dim1, n), wrap_dim(dim2, n)
+    if first == second:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return Diagonal.apply(input, offset, first, second)
 
 
 @both
 def diag(input, diagonal=0):
     """A vector as a diagonal matrix, or a matrix's diagonal. See torch.diag."""
     if input._a.ndim == 2:
-        return Diagonal.apply(input, diagonal, 0, 1)
+        return Diagonal.apply(input, diagonal, 0, 1).clone()
     if input._a.ndim != 1:
         raise ShapeError(f"diag: expected a 1-D or 2-D tensor, got {input._a.ndim}-D of shape {list(input._a.shape)}")
     size = input._a.shape[0] + abs(diagonal)

@@ -249,6 +249,8 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
 
 
 class Fill(Operation):
+    may_overlap = True
+
     @staticmethod
     def forward_(ctx, x, value):
         ctx.shape = np.shape(value)

@@ -121,6 +121,7 @@ class Expand(Operation):
     def forward(ctx, x, shape):
         ctx.shape = x.shape
         y = np.broadcast_to(x, shape)
+        y.flags.writeable = x.flags.writeable  # operations in place look whether elements share their memory
         return y
 
     @staticmethod
