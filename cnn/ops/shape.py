@@ -503,12 +503,24 @@ def atleast_1d(*tensors):
 
 @function
 def meshgrid(*tensors, indexing="ij"):
-    """Coordinates of a grid, one tensor per dimension. See torch.meshgrid."""
+    """Coordinates of a grid, one tensor per dimension: views of the 1-D tensors. See torch.meshgrid."""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     for x in tensors:
         if not isinstance(x, Tensor):
             raise TypeError(f"meshgrid(): expected Tensors, got {type(x).__name__}")
         if x._a.ndim > 1:
             raise ShapeError(f"meshgrid: expected 0-D or 1-D tensors, got one of shape {list(x._a.shape)}")
-    grids = np.meshgrid(*[x._a for x in tensors], indexing=indexing)
-    return tuple(Tensor._wrap(np.ascontiguousarray(g)) for g in grids)
+        if x._a.dtype != tensors[0]._a.dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
+    tensors = [at_least(1, x) for x in tensors]
+    swapped = indexing == "xy" and len(tensors) > 1
+    if swapped:
+        tensors[:2] = tensors[1::-1]
+    shape, n = [x._a.size for x in tensors], len(tensors)
+    grids = [x.reshape((1,) * i + (-1,) + (1,) * (n - 1 - i)).expand(shape) for i, x in enumerate(tensors)]
+    if swapped:
+        grids[:2] = [grid.transpose(0, 1) for grid in grids[1::-1]]
+        grids[2:] = [grid.transpose(0, 1) for grid in grids[2:]]
+    return tuple(grids)
