@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from cnn import _cnn
+from cnn import _cnn, types
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
 from ._register import alias, both, method
 from .broadcasting import check_broadcast, sum_to_shape
-from .promotion import promote
+from .promotion import as_operand, promote, refuse_cast, refuse_types
 
 
 def _shape(x):
@@ -24,9 +24,7 @@ def _prepare(name, a, b, float_result=False):
         b = Tensor._wrap(b)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a._a.dtype is not b._a.dtype or float_result and a._a.dtype.kind != "f":
-            kind = promote(a, b)
-            if float_result and kind.kind != "f":
-                kind = np.dtype(np.float32)
+            kind = _kind_for(promote(a, b), float_result)
             a, b = _cast(a, kind), _cast(b, kind)
         if a._a.shape != b._a.shape:
             check_broadcast(name, a._a.shape, b._a.shape)
@@ -36,12 +34,62 @@ def _prepare(name, a, b, float_result=False):
         raise TypeError(f"{name}(): expected a Tensor or a number, got {type(number).__name__}")
     kind = tensor._a.dtype
     if kind.kind != "f":
-        kind = promote(tensor, number)
-        if float_result and kind.kind != "f":
-            kind = np.dtype(np.float32)
+        kind = _kind_for(promote(tensor, number), float_result)
         tensor = _cast(tensor, kind)
-    number = float(number) if kind.kind == "f" else int(number) if kind.kind in "iu" else bool(number)
+    number = as_operand(number, kind)
     return (tensor, number) if isinstance(a, Tensor) else (number, tensor)
+
+
+def _kind_for(kind, float_result):
+    return types.get_default_dtype().numpy if float_result and kind.kind != "f" else kind
+
+
+def _kind_of(a, b):
+    """The type of two operands that _prepare returned."""
+    return (a if isinstance(a, Tensor) else b)._a.dtype
+
+
+def _two_tensors(name, a, b):
+    for position, (argument, x) in enumerate((("input", a), ("other", b)), 1):
+        if not isinstance(x, Tensor):
+            place = f"argument '{argument}' (position {position})"
+            raise TypeError(f"{name}(): {place} must be Tensor, not {type(x).__name__}")
+
+
+def _scaled(b, alpha, kind):
+    """The second operand of add and sub, and the factor that is still to be applied to it."""
+    if type(alpha) is int and alpha == 1:
+        return b, 1
+    if isinstance(alpha, Tensor):
+        alpha = alpha.item()
+    if isinstance(alpha, (bool, np.bool_)) and kind.kind != "b":
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, (float, np.floating)) and kind.kind != "f":
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    alpha = as_operand(alpha, kind)
+    return (b, alpha) if isinstance(b, Tensor) else (as_operand(b * alpha, kind), 1)
+
+
+def _is_bool(x):
+    return x._a.dtype.kind == "b" if isinstance(x, Tensor) else isinstance(x, (bool, np.bool_))
+
+
+def _refuse_bools(a, b):
+    if _is_bool(a) or _is_bool(b):
+        which = "two bool tensors" if _is_bool(a) and _is_bool(b) else "a bool tensor"
+        raise RuntimeError(
+            f"Subtraction, the `-` operator, with {which} is not supported. If you are trying to invert a mask, use "
+            "the `~` or `logical_not()` operator instead."
+        )
+
+
+def _refuse_zeros(divisor, kind):
+    if kind.kind in "iu" and not np.all(divisor):
+        raise RuntimeError("ZeroDivisionError")
+
+
+def _raw(x):
+    return x._a if isinstance(x, Tensor) else x
 
 
 def _cast(x, kind):
@@ -133,11 +181,20 @@ class Div(Operation):
             )
 
 
+def _power(a, b):
+    """np.power, which refuses what torch computes: of integers to negative powers, 0, 1 and -1 remain."""
+    kind = (a if isinstance(a, np.ndarray) else b).dtype.kind
+    if kind != "i" or np.all(np.asarray(b) >= 0):
+        return np.power(a, b)
+    odd = np.asarray(b) & 1
+    return np.where(b >= 0, np.power(a, np.maximum(b, 0)), np.where(a == 1, 1, np.where(a == -1, 1 - 2 * odd, 0)))
+
+
 class Pow(Operation):
     @staticmethod
     def forward(ctx, a, b):
         with np.errstate(all="ignore"):
-            y = np.power(a, b)
+            y = _power(a, b)
         ctx.saved = (a, b, y)
         return y
 
@@ -213,16 +270,15 @@ def _out(result, out):
 def add(input, other, *, alpha=1, out=None):
     """input + alpha * other. See torch.add."""
     a, b = _prepare("add", input, other)
-    return _out(Add.apply(a, b, alpha), out)
+    return _out(Add.apply(a, *_scaled(b, alpha, _kind_of(a, b))), out)
 
 
 @both
 def sub(input, other, *, alpha=1, out=None):
     """input - alpha * other. See torch.sub."""
+    _refuse_bools(input, other)
     a, b = _prepare("sub", input, other)
-    if (a._a if isinstance(a, Tensor) else b._a).dtype.kind == "b":
-        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use `^` instead.")
-    return _out(Sub.apply(a, b, alpha), out)
+    return _out(Sub.apply(a, *_scaled(b, alpha, _kind_of(a, b))), out)
 
 
 @both
@@ -240,11 +296,16 @@ def div(input, other, *, rounding_mode=None, out=None):
         return _out(floor_divide(input, other), out)
     if rounding_mode == "trunc":
         a, b = _prepare("div", input, other)
-        raw_a, raw_b = (x._a if isinstance(x, Tensor) else x for x in (a, b))
-        if np.result_type(raw_a, raw_b).kind == "f":
-            return _out(Tensor._wrap(np.trunc(raw_a / raw_b)), out)
-        quotient = np.abs(raw_a) // np.abs(raw_b) * (np.sign(raw_a) * np.sign(raw_b))
-        return _out(Tensor._wrap(quotient), out)
+        kind = _kind_of(a, b)
+        refuse_types("div_trunc_cpu", kind)
+        a, b = _raw(a), _raw(b)
+        _refuse_zeros(b, kind)
+        with np.errstate(all="ignore"):
+            if kind.kind == "f":
+                return _out(Tensor._wrap(np.trunc(np.divide(a, b))), out)
+            # the floor is one below where the signs differ and something is left over
+            quotient = np.floor_divide(a, b)
+            return _out(Tensor._wrap(quotient + ((quotient < 0) & (quotient * b != a))), out)
     raise ValueError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
@@ -252,47 +313,62 @@ def div(input, other, *, rounding_mode=None, out=None):
 def floor_divide(input, other, *, out=None):
     """The floor of input / other; no gradient. See torch.floor_divide."""
     a, b = _prepare("floor_divide", input, other)
-    raw_a, raw_b = (x._a if isinstance(x, Tensor) else x for x in (a, b))
-    kind = (a if isinstance(a, Tensor) else b)._a.dtype.kind
-    if kind in "iu" and np.any(np.asarray(raw_b) == 0):
-        raise RuntimeError("ZeroDivisionError")
+    kind = _kind_of(a, b)
+    refuse_types("div_floor_cpu", kind)
+    _refuse_zeros(_raw(b), kind)
     with np.errstate(all="ignore"):
-        return _out(Tensor._wrap(np.floor_divide(raw_a, raw_b)), out)
+        return _out(Tensor._wrap(np.floor_divide(_raw(a), _raw(b))), out)
 
 
 @both
 def remainder(input, other, *, out=None):
     """input modulo other, with the sign of other. See torch.remainder."""
-    return _out(Remainder.apply(*_prepare("remainder", input, other)), out)
+    a, b = _prepare("remainder", input, other)
+    refuse_types("remainder_cpu", _kind_of(a, b))
+    _refuse_zeros(_raw(b), _kind_of(a, b))
+    return _out(Remainder.apply(a, b), out)
 
 
 @both
 def fmod(input, other, *, out=None):
     """The remainder of C's fmod, with the sign of input; no gradient. See torch.fmod."""
     a, b = _prepare("fmod", input, other)
-    raw = (x._a if isinstance(x, Tensor) else x for x in (a, b))
-    return _out(Tensor._wrap(np.fmod(*raw)), out)
+    refuse_types("fmod_cpu", _kind_of(a, b))
+    _refuse_zeros(_raw(b), _kind_of(a, b))
+    with np.errstate(all="ignore"):
+        return _out(Tensor._wrap(np.fmod(_raw(a), _raw(b))), out)
 
 
 @both
 def pow(input, exponent, *, out=None):
     """input to the power of exponent. See torch.pow."""
+    if not isinstance(exponent, Tensor) and isinstance(input, Tensor):
+        if input._a.dtype.kind in "biu" and isinstance(exponent, (int, np.integer)) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
     a, b = _prepare("pow", input, exponent)
-    integer = isinstance(a, Tensor) and a._a.dtype.kind in "iu"
-    if integer and not isinstance(b, Tensor) and b < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if _kind_of(a, b).kind == "b":
+        return _out(_pow_of_bools(a, b), out)
     return _out(Pow.apply(a, b), out)
+
+
+def _pow_of_bools(a, b):
+    """With a number for the exponent torch has a shortcut; it has nothing else for bools."""
+    if isinstance(b, Tensor):
+        refuse_types("pow", np.dtype(np.bool_))
+    return Tensor._wrap(np.array(a._a) if b else np.ones_like(a._a))
 
 
 @both
 def maximum(input, other, *, out=None):
     """The larger of each pair; NaN wins. See torch.maximum."""
+    _two_tensors("maximum", input, other)
     return _out(Select2.apply(*_prepare("maximum", input, other), np.maximum), out)
 
 
 @both
 def minimum(input, other, *, out=None):
     """The smaller of each pair; NaN wins. See torch.minimum."""
+    _two_tensors("minimum", input, other)
     return _out(Select2.apply(*_prepare("minimum", input, other), np.minimum), out)
 
 
@@ -305,19 +381,47 @@ def rsub(input, other, *, alpha=1):
 @both
 def lerp(input, end, weight):
     """input + weight * (end - input). See torch.lerp."""
+    _two_tensors("lerp", input, end)
+    kind = input._a.dtype
+    for name, x in (("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and x._a.dtype != kind and (name == "end" or x._a.ndim):
+            raise RuntimeError(f"expected dtype {input.dtype} for `{name}` but got dtype {x.dtype}")
+    if isinstance(weight, Tensor):
+        kind = promote(input, weight)
+        refuse_types("lerp_kernel_tensor", kind, "biu")
+        input, end, weight = (_cast(x, kind) for x in (input, end, weight))
+    refuse_types("lerp_kernel_scalar", kind, "biu")
     return input + weight * (end - input)
 
 
 @both
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2. See torch.addcmul."""
+    input, tensor1, tensor2, value = _three("addcmul", input, tensor1, tensor2, value)
+    refuse_types("addcmul_cpu_out", input._a.dtype)
     return input + value * (tensor1 * tensor2)
 
 
 @both
 def addcdiv(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 / tensor2. See torch.addcdiv."""
+    input, tensor1, tensor2, value = _three("addcdiv", input, tensor1, tensor2, value)
     return input + value * (tensor1 / tensor2)
+
+
+def _three(name, input, tensor1, tensor2, value):
+    """The arguments of addcmul and addcdiv in one type."""
+    for position, x in enumerate((tensor1, tensor2), 1):
+        if not isinstance(x, Tensor):
+            place = f"argument 'tensor{position}' (position {position + 1})"
+            raise TypeError(f"{name}(): {place} must be Tensor, not {type(x).__name__}")
+    if name.startswith("addcdiv") and tensor1._a.dtype.kind != "f" and tensor2._a.dtype.kind != "f":
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported. Use input + value * trunc(tensor1 / tensor2), or "
+            "input + value * tensor1 / tensor2 for the quotient in floating point."
+        )
+    kind = promote(input, tensor1, tensor2)
+    return *(_cast(x, kind) for x in (input, tensor1, tensor2)), as_operand(value, kind)
 
 
 alias("multiply", mul)
@@ -342,76 +446,102 @@ def _operand(name, target, other):
     """The other operand of an in-place operation, in target's type where it may be cast."""
     if isinstance(other, np.ndarray):
         other = Tensor._wrap(other)
+    kind = target._a.dtype
     if isinstance(other, Tensor):
         if other._a.shape != target._a.shape:
             check_broadcast(name, target._a.shape, other._a.shape)
-        if other._a.dtype is target._a.dtype:
+        if other._a.dtype is kind:
             return other
-        kind = promote(target, other)
-        if kind != target._a.dtype and kind.kind == "f" and target._a.dtype.kind != "f":
-            _refuse_cast(kind, target._a.dtype)
-        return _cast(other, target._a.dtype)
-    if isinstance(other, float) and target._a.dtype.kind != "f":
-        _refuse_cast(promote(target, other), target._a.dtype)
+        refuse_cast(promote(target, other), kind)
+        return _cast(other, kind)
     if not isinstance(other, (int, float, np.number, np.bool_)):
         raise TypeError(f"{name}(): expected a Tensor or a number, got {type(other).__name__}")
-    return float(other) if target._a.dtype.kind == "f" else other
+    if kind.kind != "f":
+        refuse_cast(promote(target, other), kind)
+    return as_operand(other, kind)
 
 
-def _refuse_cast(result, target):
-    names = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "uint8": "Byte", "bool": "Bool"}
-    a, b = (names.get(str(k), str(k)) for k in (result, target))
-    raise RuntimeError(f"result type {a} can't be cast to the desired output type {b}")
+def _store(target, result):
+    """What an in-place operation computed beside its target, put there."""
+    refuse_cast(result._a.dtype, target._a.dtype)
+    return target.copy_(result)
 
 
 @method()
 def add_(self, other, *, alpha=1):
     """self += alpha * other. See torch.Tensor.add_."""
-    return Add.apply_(self, _operand("add_", self, other), alpha)
+    return Add.apply_(self, *_scaled(_operand("add_", self, other), alpha, self._a.dtype))
 
 
 @method()
 def sub_(self, other, *, alpha=1):
     """self -= alpha * other. See torch.Tensor.sub_."""
-    return Add.apply_(self, _operand("sub_", self, other), -alpha)
+    _refuse_bools(self, other)
+    other, alpha = _scaled(_operand("sub_", self, other), alpha, self._a.dtype)
+    return Add.apply_(self, *_scaled(other, -alpha, self._a.dtype))
 
 
 Tensor.mul_ = Tensor.multiply_ = _in_place(Mul, "mul_")
-Tensor.pow_ = _in_place(Pow, "pow_")
-Tensor.remainder_ = _in_place(Remainder, "remainder_")
+
+
+@method()
+def pow_(self, exponent):
+    """self **= exponent. See torch.Tensor.pow_."""
+    if self._a.dtype.kind == "f":
+        return Pow.apply_(self, _operand("pow_", self, exponent))
+    return _store(self, pow(self, exponent))
+
+
+@method()
+def remainder_(self, other):
+    """self %= other. See torch.Tensor.remainder_."""
+    other = _operand("remainder_", self, other)
+    refuse_types("remainder_cpu", self._a.dtype)
+    _refuse_zeros(_raw(other), self._a.dtype)
+    return Remainder.apply_(self, other)
 
 
 @method("div_", "divide_")
 def div_(self, other, *, rounding_mode=None):
     """self /= other. See torch.Tensor.div_."""
     if rounding_mode is not None:
-        return self.copy_(div(self, other, rounding_mode=rounding_mode))
-    if self._a.dtype.kind != "f":
-        _refuse_cast(np.dtype(np.float32), self._a.dtype)
+        return _store(self, div(self, other, rounding_mode=rounding_mode))
+    refuse_cast(_kind_for(self._a.dtype, True), self._a.dtype)
     return Div.apply_(self, _operand("div_", self, other))
 
 
 @method()
 def floor_divide_(self, other):
     """self //= other. See torch.Tensor.floor_divide_."""
-    return self.copy_(floor_divide(self, other))
+    return _store(self, floor_divide(self, other))
+
+
+@method()
+def fmod_(self, other):
+    """fmod in place. See torch.Tensor.fmod_."""
+    return _store(self, fmod(self, other))
 
 
 @method()
 def lerp_(self, end, weight):
     """self += weight * (end - self). See torch.Tensor.lerp_."""
-    return self.add_(weight * (end - self))
+    return _store(self, lerp(self, end, weight))
 
 
 @method()
 def addcmul_(self, tensor1, tensor2, *, value=1):
     """self += value * tensor1 * tensor2. See torch.Tensor.addcmul_."""
+    wide, tensor1, tensor2, value = _three("addcmul_", self, tensor1, tensor2, value)
+    refuse_types("addcmul_cpu_out", wide._a.dtype)
+    refuse_cast(wide._a.dtype, self._a.dtype)
     return self.add_(tensor1 * tensor2, alpha=value)
 
 
 @method()
 def addcdiv_(self, tensor1, tensor2, *, value=1):
     """self += value * tensor1 / tensor2. See torch.Tensor.addcdiv_."""
+    wide, tensor1, tensor2, value = _three("addcdiv_", self, tensor1, tensor2, value)
+    refuse_cast(wide._a.dtype, self._a.dtype)
     return self.add_(tensor1 / tensor2, alpha=value)
 
 

@@ -2,23 +2,19 @@
 
 import numpy as np
 
-from cnn.errors import DTypeError
 from cnn.tensor import Tensor
 
-from ._register import alias, both, function
-from .arithmetic import _operator, _prepare
+from ._register import alias, both, function, method
+from .arithmetic import _kind_of, _operator, _prepare, _raw, _store, _two_tensors
 from .broadcasting import check_broadcast
-
-
-def _raw(x):
-    return x._a if isinstance(x, Tensor) else x
+from .promotion import refuse_types, title
 
 
 def _comparison(name, ufunc):
     def f(input, other, *, out=None):
         if isinstance(other, Tensor) and input._a.dtype is other._a.dtype and input._a.shape == other._a.shape:
             return Tensor._wrap(ufunc(input._a, other._a))
-        if not isinstance(other, Tensor):
+        if type(other) is float and input._a.dtype.kind == "f":
             return Tensor._wrap(ufunc(input._a, other))
         a, b = _prepare(name, input, other)
         return Tensor._wrap(ufunc(_raw(a), _raw(b)))
@@ -62,26 +58,34 @@ logical_not = _test("logical_not", np.logical_not)
 
 def _logic(name, ufunc):
     def f(input, other):
-        a, b = _raw(input), _raw(other)
-        if isinstance(other, Tensor) and a.shape != b.shape:
-            check_broadcast(name, a.shape, b.shape)
-        try:
-            return Tensor._wrap(ufunc(a, b))
-        except TypeError:
-            got = " and ".join(str(x.dtype) if isinstance(x, Tensor) else repr(x) for x in (input, other))
-            raise DTypeError(f"{name}(): expected integers or bools, got {got}") from None
+        _two_tensors(name, input, other)
+        if input._a.shape != other._a.shape:
+            check_broadcast(name, input._a.shape, other._a.shape)
+        return Tensor._wrap(ufunc(input._a, other._a))
 
     f.__name__ = name
-    f.__doc__ = f"Element by element. See torch.{name}."
+    f.__doc__ = f"Element by element, as a bool tensor. See torch.{name}."
+    return both(f)
+
+
+def _bits(name, ufunc, kernel, refused="f"):
+    def f(input, other):
+        a, b = _prepare(name, input, other)
+        refuse_types(kernel, _kind_of(a, b), refused)
+        return Tensor._wrap(ufunc(_raw(a), _raw(b)))
+
+    f.__name__ = name
+    f.__doc__ = f"Element by element, of integers. See torch.{name}."
     return both(f)
 
 
 logical_and, logical_or = _logic("logical_and", np.logical_and), _logic("logical_or", np.logical_or)
 logical_xor = _logic("logical_xor", np.logical_xor)
-bitwise_and, bitwise_or = _logic("bitwise_and", np.bitwise_and), _logic("bitwise_or", np.bitwise_or)
-bitwise_xor = _logic("bitwise_xor", np.bitwise_xor)
-bitwise_left_shift = _logic("bitwise_left_shift", np.left_shift)
-bitwise_right_shift = _logic("bitwise_right_shift", np.right_shift)
+bitwise_and = _bits("bitwise_and", np.bitwise_and, "bitwise_and_cpu")
+bitwise_or = _bits("bitwise_or", np.bitwise_or, "bitwise_or_cpu")
+bitwise_xor = _bits("bitwise_xor", np.bitwise_xor, "bitwise_xor_cpu")
+bitwise_left_shift = _bits("bitwise_left_shift", np.left_shift, "lshift_cpu", "fb")
+bitwise_right_shift = _bits("bitwise_right_shift", np.right_shift, "rshift_cpu", "fb")
 
 
 @both
@@ -96,23 +100,45 @@ Tensor.__invert__ = bitwise_not
 Tensor.__and__ = Tensor.__rand__ = _operator(bitwise_and)
 Tensor.__or__ = Tensor.__ror__ = _operator(bitwise_or)
 Tensor.__xor__ = Tensor.__rxor__ = _operator(bitwise_xor)
-Tensor.__lshift__, Tensor.__rshift__ = _operator(bitwise_left_shift), _operator(bitwise_right_shift)
-Tensor.__iand__ = lambda self, other: self.copy_(self & other)
-Tensor.__ior__ = lambda self, other: self.copy_(self | other)
-Tensor.__ixor__ = lambda self, other: self.copy_(self ^ other)
+Tensor.__lshift__, Tensor.__rlshift__ = _operator(bitwise_left_shift), _operator(bitwise_left_shift, swap=True)
+Tensor.__rshift__, Tensor.__rrshift__ = _operator(bitwise_right_shift), _operator(bitwise_right_shift, swap=True)
+
+
+def _in_place(f):
+    def apply(self, other):
+        return _store(self, f(self, other))
+
+    apply.__name__ = f"{f.__name__}_"
+    apply.__doc__ = f"`{f.__name__}` in place; returns the tensor. See torch.Tensor.{f.__name__}_."
+    return method()(apply)
+
+
+Tensor.__iand__, Tensor.__ior__, Tensor.__ixor__ = map(_in_place, (bitwise_and, bitwise_or, bitwise_xor))
+Tensor.__ilshift__, Tensor.__irshift__ = map(_in_place, (bitwise_left_shift, bitwise_right_shift))
+for _f in (logical_and, logical_or, logical_xor):
+    _in_place(_f)
+
+
+def _check_close(name, input, other, rtol, atol):
+    if input._a.dtype != other._a.dtype:
+        raise RuntimeError(f"{title(input._a.dtype)} did not match {title(other._a.dtype)}")
+    for argument, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{argument} must be greater than or equal to zero, but got {value}")
+    check_broadcast(name, input._a.shape, other._a.shape)
 
 
 @both
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """True where |input - other| <= atol + rtol |other|. See torch.isclose."""
-    check_broadcast("isclose", input._a.shape, other._a.shape)
+    _check_close("isclose", input, other, rtol, atol)
     return Tensor._wrap(np.asarray(np.isclose(input._a, other._a, rtol, atol, equal_nan)))
 
 
 @both
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """True if isclose holds everywhere. See torch.allclose."""
-    check_broadcast("allclose", input._a.shape, other._a.shape)
+    _check_close("allclose", input, other, rtol, atol)
     return bool(np.allclose(input._a, other._a, rtol, atol, equal_nan))
 
 
@@ -125,4 +151,7 @@ def equal(input, other):
 @function
 def isin(elements, test_elements, *, invert=False):
     """True where an element is among test_elements. See torch.isin."""
+    for x in (elements, test_elements):
+        if isinstance(x, Tensor) and x._a.dtype.kind == "b" or isinstance(x, bool):
+            raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     return Tensor._wrap(np.isin(_raw(elements), _raw(test_elements), invert=invert))

@@ -9,17 +9,21 @@ from cnn.tensor import Tensor
 from ._register import alias, both, inplace, method
 from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .conversion import to_type
+from .promotion import refuse_types
 
 
-def _unary(name, compute, slope, needs="x", float_result=True, title=None):
+def _unary(name, compute, slope, needs="x", float_result=True, title=None, refuse=None):
     """Define cnn.name and Tensor.name and Tensor.name_.
 
     slope(x) or slope(y) is the derivative, from the input ("x") or the output ("y"); None where it is zero.
+    refuse(kind) raises for types that torch has no such function for.
     """
 
     class Unary(Operation):
         @staticmethod
         def forward(ctx, x):
+            if refuse is not None:
+                refuse(x.dtype)
             with np.errstate(all="ignore"):
                 y = np.asarray(compute(x))
             if y.dtype != x.dtype and x.dtype.kind == "f":
@@ -52,10 +56,22 @@ def _unary(name, compute, slope, needs="x", float_result=True, title=None):
     return f
 
 
-neg = _unary("neg", np.negative, lambda x: -1, float_result=False)
+def _without(kernel, kinds="b"):
+    return lambda kind: refuse_types(kernel, kind, kinds)
+
+
+def _refuse_negation(kind):
+    if kind.kind == "b":
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+            "the `~` or `logical_not()` operator instead."
+        )
+
+
+neg = _unary("neg", np.negative, lambda x: -1, float_result=False, refuse=_refuse_negation)
 alias("negative", neg)
 Tensor.__neg__ = lambda self: neg(self)
-abs = _unary("abs", np.abs, np.sign, float_result=False)
+abs = _unary("abs", np.abs, np.sign, float_result=False, refuse=_without("abs_cpu"))
 alias("absolute", abs)
 Tensor.__abs__ = lambda self: abs(self)
 exp = _unary("exp", np.exp, lambda y: y, needs="y")
@@ -67,7 +83,13 @@ log10 = _unary("log10", np.log10, lambda x: 1 / (x * np.log(10)))
 log1p = _unary("log1p", np.log1p, lambda x: 1 / (1 + x))
 sqrt = _unary("sqrt", np.sqrt, lambda y: 0.5 / y, needs="y")
 rsqrt = _unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda y: -0.5 * y**3, needs="y")
-square = _unary("square", np.square, lambda x: 2 * x, float_result=False, title="Pow")
+square = _unary(
+    "square",
+    lambda x: np.square(x, dtype=np.int64 if x.dtype.kind == "b" else None),
+    lambda x: 2 * x,
+    float_result=False,
+    title="Pow",
+)
 reciprocal = _unary("reciprocal", np.reciprocal, lambda y: -y * y, needs="y")
 sin = _unary("sin", np.sin, np.cos)
 cos = _unary("cos", np.cos, lambda x: -np.sin(x))
@@ -77,11 +99,11 @@ acos = _unary("acos", np.arccos, lambda x: -1 / np.sqrt(1 - x * x))
 atan = _unary("atan", np.arctan, lambda x: 1 / (1 + x * x))
 sinh = _unary("sinh", np.sinh, np.cosh)
 cosh = _unary("cosh", np.cosh, np.sinh)
-sign = _unary("sign", np.sign, None, float_result=False)
-floor = _unary("floor", np.floor, None, float_result=False)
-ceil = _unary("ceil", np.ceil, None, float_result=False)
-trunc = _unary("trunc", np.trunc, None, float_result=False)
-frac = _unary("frac", lambda x: x - np.trunc(x), lambda x: 1)
+sign = _unary("sign", lambda x: x.copy() if x.dtype.kind == "b" else np.sign(x), None, float_result=False)
+floor = _unary("floor", np.floor, None, float_result=False, refuse=_without("floor_vml_cpu"))
+ceil = _unary("ceil", np.ceil, None, float_result=False, refuse=_without("ceil_vml_cpu"))
+trunc = _unary("trunc", np.trunc, None, float_result=False, refuse=_without("trunc_vml_cpu"))
+frac = _unary("frac", lambda x: x - np.trunc(x), lambda x: 1, float_result=False, refuse=_without("frac_cpu", "biu"))
 for _name, _function in {"arcsin": asin, "arccos": acos, "arctan": atan, "fix": trunc, "sgn": sign}.items():
     alias(_name, _function)
 

@@ -13,6 +13,12 @@ from cnn.tensor import Tensor
 from ._register import function
 
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+_WIDE_UNSIGNED = ("uint16", "uint32", "uint64")
+_TITLES = {
+    "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+    "float16": "Half", "float32": "Float", "float64": "Double", "uint16": "UInt16", "uint32": "UInt32",
+    "uint64": "UInt64",
+}  # fmt: skip
 _OF_NUMBER = {bool: 0, int: 1, float: 2}
 
 
@@ -51,15 +57,59 @@ def promote(*operands):
     return result
 
 
+def title(kind):
+    """A type's name in torch's messages: Float, Long, ..."""
+    return _TITLES[types.of_numpy(kind).name]
+
+
 def _wider(a, b):
     """promote_types, but integers beside floats never widen the float."""
-    if a is b:
+    if a == b:
         return a
     if a.kind == "f" and b.kind != "f":
         return a
     if b.kind == "f" and a.kind != "f":
         return b
+    if a.name in _WIDE_UNSIGNED or b.name in _WIDE_UNSIGNED:
+        raise RuntimeError(
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+            f"{title(a)} and {title(b)}"
+        )
     return np.promote_types(a, b)
+
+
+def refuse_types(kernel, kind, kinds="b"):
+    """torch's error for types that a function has no kernel for: by their `kinds`, in NumPy's letters."""
+    if kind.kind in kinds:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{title(kind)}'")
+
+
+def as_operand(number, kind):
+    """A number as it takes part in arithmetic with a tensor of type `kind`: integers wrap round, as in torch."""
+    if kind.kind == "f":
+        return float(number)
+    if kind.kind == "b":
+        return bool(number)
+    number = int(number)
+    if not -(2**63) <= number < 2**64:
+        raise OverflowError("int too big to convert")
+    bits = 8 * kind.itemsize
+    number &= (1 << bits) - 1
+    return number - (1 << bits) if kind.kind == "i" and number >> (bits - 1) else number
+
+
+def as_value(number, kind):
+    """A number that is to be stored in a tensor of type `kind`; RuntimeError where it does not fit, as in torch:
+    fractions are cut off, and an unsigned type takes its negative numbers once round."""
+    if kind.kind == "f":
+        return float(number)
+    if kind.kind == "b":
+        return bool(number)
+    limits = np.iinfo(kind)
+    low = -limits.max if kind.kind == "u" and isinstance(number, (int, np.integer)) else limits.min
+    if not low <= number <= limits.max:  # NaN compares false
+        raise RuntimeError(f"value cannot be converted to type {kind.name}_t without overflow")
+    return as_operand(number, kind)
 
 
 @function
@@ -77,4 +127,15 @@ def result_type(tensor1, tensor2):
 @function
 def can_cast(from_, to):
     """True if a value of type `from_` may be cast to `to` under torch's rules."""
-    return _CATEGORY[from_.numpy.kind] <= _CATEGORY[to.numpy.kind]
+    return may_cast(from_.numpy, to.numpy)
+
+
+def may_cast(a, b):
+    """True unless a value would lose its kind: a float beside integers, a number beside bools."""
+    return _CATEGORY[a.kind] <= _CATEGORY[b.kind]
+
+
+def refuse_cast(result, target):
+    """torch's error where an in-place operation's result does not fit its target."""
+    if not may_cast(result, target):
+        raise RuntimeError(f"result type {title(result)} can't be cast to the desired output type {title(target)}")
