@@ -352,7 +352,7 @@ MISTAKES = {
     "Normalize of an image": (
         lambda: T.Normalize([0], [1])(source("rgb")),
         TypeError,
-        "input must be a Tensor, got PIL",
+        "img should be Tensor Image. Got .*PIL",
     ),
     "Normalize of bytes": (
         lambda: T.Normalize([0], [1])(both("uint8")[0]),
@@ -387,7 +387,11 @@ MISTAKES = {
     "Hue": (lambda: F.adjust_hue(source("rgb"), 2), ValueError, "not in"),
     "Erasing p": (lambda: T.RandomErasing(2), ValueError, "between 0 and 1"),
     "Erasing value": (lambda: T.RandomErasing(1, value="x"), ValueError, "should be 'random'"),
-    "Erasing of an image": (lambda: T.RandomErasing(1)(source("rgb")), TypeError, "input must be a Tensor, got PIL"),
+    "Erasing of an image": (
+        lambda: T.RandomErasing(1)(source("rgb")),
+        TypeError,
+        "img should be Tensor Image. Got .*PIL",
+    ),
     "Blur even": (lambda: T.GaussianBlur(4), ValueError, "odd and positive"),
     "Lambda": (lambda: T.Lambda(3), TypeError, "should be callable, got 'int'"),
     "flip of an array": (lambda: F.hflip(RGB), TypeError, "should be PIL Image or Tensor. Got <class 'numpy.ndarray'>"),

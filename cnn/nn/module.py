@@ -87,7 +87,7 @@ class Module(HooksMixin, StateDictMixin):
 
     def _explain_wrong_input(self, args, error):
         """A layer of ours that was called with a list or None fails at whatever it touches first: say what it got."""
-        ours = type(self).__module__.startswith("cnn.") and not self._modules
+        ours = type(self).__module__.startswith("cnn.nn.") and not self._modules
         if ours and args and not isinstance(args[0], Tensor):
             better = DTypeError(f"{type(self).__name__}: input must be a Tensor, got {type_name(args[0])}")
             _name_failing_layer(self, better)

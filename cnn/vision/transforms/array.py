@@ -4,12 +4,10 @@ import math
 
 import numpy as np
 
-LARGEST = {"uint8": 255, "int8": 127, "int16": 32767, "int32": 2**31 - 1, "int64": 2**63 - 1}
-
 
 def largest(dtype):
     """The value of white."""
-    return LARGEST.get(np.dtype(dtype).name, 1)
+    return int(np.iinfo(dtype).max) if np.dtype(dtype).kind in "iu" else 1
 
 
 def _float(image):
@@ -35,19 +33,28 @@ def convert_dtype(image, dtype):
     if image.dtype == dtype:
         return image
     if image.dtype.kind == "f":
-        if dtype.kind == "f":
-            return image.astype(dtype)
-        if (image.dtype.itemsize, dtype.itemsize) in ((4, 4), (4, 8), (8, 8)):
-            raise RuntimeError(f"The cast from {image.dtype} to {dtype} cannot be performed safely.")
-        return (image * image.dtype.type(largest(dtype) + 1.0 - 1e-3)).astype(
-            dtype
-        )  # each value gets an equal share of 0..1
+        return image.astype(dtype) if dtype.kind == "f" else _integers_of_floats(image, dtype)
     if dtype.kind == "f":
+        if dtype == np.float16 and image.dtype.itemsize > 1:  # float16 does not reach their white
+            return convert_dtype(convert_dtype(image, np.float32), dtype)
         return image.astype(dtype) / dtype.type(largest(image.dtype))
     have, want = largest(image.dtype), largest(dtype)
     if have > want:
         return (image // ((have + 1) // (want + 1))).astype(dtype)
     return image.astype(dtype) * dtype.type((want + 1) // (have + 1))
+
+
+def _integers_of_floats(image, dtype):
+    """Each value gets an equal share of 0..1. Refused where the floats have fewer bits than the integers."""
+    if image.dtype.itemsize <= 4 and dtype.itemsize >= 4 or dtype.itemsize == 8:
+        raise RuntimeError(f"The cast from torch.{image.dtype} to torch.{dtype} cannot be performed safely.")
+    if image.dtype == np.float16:
+        image = image.astype(np.float32)
+    kind = image.dtype.type
+    beyond = kind(largest(dtype) + 1)
+    # Rounded, the factor for 65535 would be 65536, and white would turn black.
+    with np.errstate(all="ignore"):  # what is no number, or outside of 0..1, is the caller's
+        return (image * min(kind(largest(dtype) + 1 - 1e-3), np.nextafter(beyond, kind(0)))).astype(dtype)
 
 
 def normalize(image, mean, std, inplace):

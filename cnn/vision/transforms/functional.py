@@ -118,7 +118,7 @@ def to_pil_image(pic, mode=None):
 
 def _grey_image(pixels, mode):
     wide = "I;16" if sys.byteorder == "little" else "I;16B"
-    expected = {"uint8": "L", "int16": wide, "int32": "I", "float32": "F"}.get(pixels.dtype.name)
+    expected = {"uint8": "L", "int16": wide, "uint16": wide, "int32": "I", "float32": "F"}.get(pixels.dtype.name)
     if mode not in (None, expected):
         raise ValueError(f"Incorrect mode ({mode}) supplied for input type {pixels.dtype}. Should be {expected}")
     if expected is None:
