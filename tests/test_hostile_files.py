@@ -103,6 +103,30 @@ def test_the_handmade_archive_is_one():
     assert cnn.load(tensor_archive()).shape == (2, 3)
 
 
+def untyped_archive(
+    data=bytes(6), kind=b"ctorch.storage\nUntypedStorage\n", dtype=b"ctorch\nuint16\n", size=3, order="little"
+):
+    """A tensor of a type that has no storage of its own, as torch writes uint16."""
+    storage = b"(" + text("storage") + kind + text("0") + text("cpu") + bytes([75, len(data)]) + b"tQ"
+    shape = b"K\x00" + bytes([75, size]) + b"\x85K\x01\x85\x89" + name("collections", "OrderedDict") + b")R"
+    call = name("torch._utils", "_rebuild_tensor_v3") + b"(" + storage + shape + dtype + b"tR"
+    return archive({"data.pkl": pickled(call), "data/0": data, "byteorder": order})
+
+
+def test_untyped_storages():
+    assert cnn.load(untyped_archive(b"\1\0\2\0\3\1")).tolist() == [1, 2, 259]
+    assert cnn.load(untyped_archive(b"\0\1\0\2\1\3", order="big")).tolist() == [1, 2, 259]
+    for says, changes in {
+        "reaches element 3": {"size": 4},
+        "in the middle of a number": {"data": bytes(7)},
+        "instead of a storage of bytes": {"kind": b"ctorch\nCharStorage\n"},
+        "a tensor of the type torch.float32": {"dtype": b"ctorch\nfloat32\n"},
+        "a tensor of the type 1": {"dtype": b"K\x01"},
+    }.items():
+        with pytest.raises(CheckpointError, match=says):
+            cnn.load(untyped_archive(**changes))
+
+
 HOSTILE_TENSORS = {
     "reaches past its storage": {"size": (3, 3)},
     "reaches past by one": {"offset": 1},

@@ -22,7 +22,7 @@ from cnn.tensor import Tensor
 from .foreign import foreign_format
 from .stored_zip import BadZipError, StoredZip
 from .unpickle import BUDGET, NUMPY_ARRAYS, Callable, Unpickler, UnsafePickleError, check_key
-from .writer import STORAGE_NAMES
+from .writer import STORAGE_NAMES, UNTYPED
 
 __all__ = ["RefusedCheckpointError", "load"]
 
@@ -46,9 +46,10 @@ class StorageType:
 class Storage:
     """Memory from the file, as tensors of one type look into it."""
 
-    def __init__(self, array, dtype, budget):
+    def __init__(self, array, dtype, budget, swap_bytes=False):
         self.array, self.dtype = array, dtype
         self.budget = budget
+        self.swap_bytes = swap_bytes  # of numbers larger than `dtype`
         self.versions = [0]  # its tensors share memory, so they share the counter of in-place changes
 
     def __repr__(self):
@@ -92,6 +93,20 @@ def rebuild_tensor(storage, offset, shape, strides, requires_grad, backward_hook
     if storage.dtype is types.bfloat16:
         tensor._dtype = storage.dtype
     return tensor.requires_grad_(bool(requires_grad))
+
+
+def rebuild_untyped(storage, offset, shape, strides, requires_grad, backward_hooks, dtype, metadata=None):
+    """A tensor on plain bytes, of a type that has no storage of its own."""
+    if not isinstance(storage, Storage) or storage.dtype is not types.uint8:
+        raise UnsafePickleError(f"a tensor on {storage!r:.80} instead of a storage of bytes")
+    if dtype not in UNTYPED:
+        raise UnsafePickleError(f"a tensor of the type {dtype!r:.80}")
+    if storage.array.size % dtype.itemsize:
+        raise UnsafePickleError(f"{storage!r} ends in the middle of a number")
+    array = storage.array.view(dtype.numpy)
+    typed = Storage(array.byteswap() if storage.swap_bytes else array, dtype, storage.budget)
+    typed.versions = storage.versions
+    return rebuild_tensor(typed, offset, shape, strides, requires_grad, backward_hooks)
 
 
 def rebuild_parameter(data, requires_grad, backward_hooks, state=None):
@@ -203,6 +218,7 @@ def empty(kind):
 ALLOWED = {
     **NUMPY_ARRAYS,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): rebuild_untyped,
     ("torch._utils", "_rebuild_parameter"): rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): rebuild_parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): rebuild_from_type,
@@ -215,7 +231,8 @@ ALLOWED = {
     ("collections", "defaultdict"): default_dict,
     **{("torch", name): StorageType(name, dtype) for dtype, name in STORAGE_NAMES.items()},
     ("torch", "BFloat16Storage"): StorageType("BFloat16Storage", types.bfloat16),
-    **{("torch", dtype.name): dtype for dtype in (*STORAGE_NAMES, types.bfloat16)},
+    ("torch.storage", "UntypedStorage"): StorageType("UntypedStorage", types.uint8),
+    **{("torch", dtype.name): dtype for dtype in (*STORAGE_NAMES, *UNTYPED, types.bfloat16)},
 }
 # Python 2's names for them, which protocol 2 writes, and Python 3's.
 for builtins in ("__builtin__", "builtins"):
@@ -278,7 +295,7 @@ class CheckpointUnpickler(Unpickler):
             array = (array.astype(np.uint32) << 16).view(np.float32)
         elif kind.dtype is types.bool:
             array = array.view(np.uint8) != 0  # a bool of any other value than 0 and 1 would be undefined
-        return Storage(array, kind.dtype, BUDGET + 2 * self.archive.size)
+        return Storage(array, kind.dtype, BUDGET + 2 * self.archive.size, self.swap_bytes)
 
     def build(self, instance, state):
         if type(instance) is OrderedDict:

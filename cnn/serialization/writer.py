@@ -43,6 +43,9 @@ STORAGE_NAMES = {
     types.bool: "BoolStorage",
 }
 
+# Newer types have no storage of their own: their tensors lie on plain bytes and name the type themselves.
+UNTYPED = (types.uint16, types.uint32, types.uint64)
+
 
 class Name:
     """A name of torch's that the pickle mentions. torch need not be there, so pickle must not look it up."""
@@ -55,11 +58,13 @@ class Name:
 
 
 REBUILD_TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
+REBUILD_UNTYPED = Name("torch._utils", "_rebuild_tensor_v3")
 REBUILD_PARAMETER = Name("torch._utils", "_rebuild_parameter")
 SIZE = Name("torch", "Size")
 DEVICE = Name("torch", "device")
-DTYPES = {d: Name("torch", d.name) for d in (*STORAGE_NAMES, types.bfloat16)}
+DTYPES = {d: Name("torch", d.name) for d in (*STORAGE_NAMES, *UNTYPED, types.bfloat16)}
 STORAGES = {d: Name("torch", name) for d, name in STORAGE_NAMES.items()}
+UNTYPED_STORAGE = Name("torch.storage", "UntypedStorage")
 
 
 class Storage:
@@ -108,7 +113,10 @@ class TorchPickler(pickle._Pickler):
     def persistent_id(self, obj):
         if type(obj) is not Storage:
             return None
-        return "storage", STORAGES[types.of_numpy(obj.array.dtype)], obj.key, "cpu", obj.array.size
+        dtype = types.of_numpy(obj.array.dtype)
+        if dtype in UNTYPED:
+            return "storage", UNTYPED_STORAGE, obj.key, "cpu", obj.array.nbytes
+        return "storage", STORAGES[dtype], obj.key, "cpu", obj.array.size
 
     def reducer_override(self, obj):
         if isinstance(obj, Tensor):
@@ -122,9 +130,12 @@ class TorchPickler(pickle._Pickler):
     def reduce_tensor(self, tensor):
         is_parameter = isinstance(tensor, Parameter)
         arguments = (*self.locate(tensor), tensor.requires_grad and not is_parameter, OrderedDict())
+        rebuild = REBUILD_TENSOR
+        if tensor.dtype in UNTYPED:
+            rebuild, arguments = REBUILD_UNTYPED, (*arguments, tensor.dtype)
         if not is_parameter:
-            return REBUILD_TENSOR, arguments
-        return REBUILD_PARAMETER, (Reduced(REBUILD_TENSOR, arguments), tensor.requires_grad, OrderedDict())
+            return rebuild, arguments
+        return REBUILD_PARAMETER, (Reduced(rebuild, arguments), tensor.requires_grad, OrderedDict())
 
     def locate(self, tensor):
         """(storage, offset, shape, strides) of a tensor, in elements. Views of the same memory get the same storage."""
