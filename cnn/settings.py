@@ -23,13 +23,13 @@ def get_num_threads():
     return _cnn.get_num_threads()
 
 
-def set_num_threads(n):
-    """Run kernels on n threads. Results do not depend on it, in any bit. See torch.set_num_threads."""
-    if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"set_num_threads: n must be an integer, got {type(n).__name__}")
-    if n < 1:
-        raise RuntimeError(f"set_num_threads expects a positive integer, got {n}")
-    _cnn.set_num_threads(n)
+def set_num_threads(num):
+    """Run kernels on num threads. Results do not depend on it, in any bit. See torch.set_num_threads."""
+    if not isinstance(num, int) or isinstance(num, bool):
+        raise TypeError(f"set_num_threads: num must be an integer, got {type(num).__name__}")
+    if num < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, got {num}")
+    _cnn.set_num_threads(num)
 
 
 def get_num_interop_threads():
@@ -37,7 +37,7 @@ def get_num_interop_threads():
     return 1
 
 
-def set_num_interop_threads(n):
+def set_num_interop_threads(num):
     """Accepted; operations run one after the other."""
 
 

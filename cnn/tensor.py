@@ -129,8 +129,10 @@ class Tensor(_cnn.Tensor):
             and a.transpose(0, 2, 3, 1).flags.c_contiguous
         )
 
-    def is_contiguous(self, memory_format=None):
-        """True if the elements lie in memory in the order of their indices."""
+    def is_contiguous(self, memory_format=types.contiguous_format):
+        """True if the elements lie in memory in the order of their indices; or, where that is asked, channels last."""
+        if memory_format is types.channels_last:
+            return self._a.ndim == 4 and self._a.transpose(0, 2, 3, 1).flags.c_contiguous
         return self._a.flags.c_contiguous or self._lies_channels_last()
 
     def is_floating_point(self):

@@ -185,8 +185,8 @@ class Size(tuple):
 
 
 class memory_format:
-    """`contiguous_format`, `channels_last`, `preserve_format`: accepted wherever torch takes them. The library chooses
-    the order in memory itself, so they change nothing."""
+    """`contiguous_format`, `channels_last`, `preserve_format`: taken wherever torch takes them. A tensor keeps the
+    order that it was asked for; layers choose their own for what they compute."""
 
     __slots__ = ("name",)
 

@@ -625,7 +625,8 @@ method("_get_state", lambda r: {})
 SETTINGS = {
     "set_num_threads", "get_num_threads", "empty", "empty_cache", "memory_stats", "reset_peak_memory",
     "fail_allocation_after", "fma_peak", "isa", "available_isas", "set_isa",
-    "apply", "backward", "node_for", "set_tensor_class", "quick_attributes", "set_operator", "numbers",
+    "apply", "backward", "node_for", "set_tensor_class", "quick_attributes", "set_operator", "set_function_hooks",
+    "numbers",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import inspect
 
 from cnn import _cnn
 
-mode = _cnn.GradMode()  # mode.enabled: a flag for each thread, at first True
+mode = _state = _cnn.GradMode()  # mode.enabled: a flag for each thread, at first True
 
 
 def is_grad_enabled():
@@ -78,9 +78,9 @@ class enable_grad(_Switch):
 class set_grad_enabled(_Switch):
     """`set_grad_enabled(flag)`: takes effect at once; as a context manager it is undone at the end."""
 
-    def __init__(self, mode_):
-        self.value = bool(mode_)
-        self.previous, mode.enabled = mode.enabled, self.value
+    def __init__(self, mode):
+        self.value = bool(mode)
+        self.previous, _state.enabled = _state.enabled, self.value
 
     def __enter__(self):
         pass
@@ -96,15 +96,15 @@ class set_grad_enabled(_Switch):
 class inference_mode(_Switch):
     """`no_grad` under another name: `inference_mode()`, `inference_mode(False)`, or a decorator."""
 
-    def __new__(cls, mode_=True):
+    def __new__(cls, mode=True):
         switch = super().__new__(cls)
-        if callable(mode_):
+        if callable(mode):
             switch.value = False
-            return switch(mode_)
+            return switch(mode)
         return switch
 
-    def __init__(self, mode_=True):
-        self.value = not mode_ and mode.enabled
+    def __init__(self, mode=True):
+        self.value = not mode and _state.enabled
 
     def clone(self):
         return type(self)(not self.value)

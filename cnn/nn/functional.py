@@ -1,4 +1,6 @@
-"""Layers as functions: see torch.nn.functional. This file only re-exports."""
+"""Layers as functions: see torch.nn.functional. This file only gathers and publishes them."""
+
+from cnn.ops._register import public as _public
 
 from .adaptive_avg_pool1d import adaptive_avg_pool1d
 from .adaptive_avg_pool2d import adaptive_avg_pool2d
@@ -49,3 +51,4 @@ from .tanh import tanh
 from .unfold import fold, unfold
 
 __all__ = [name for name in dir() if not name.startswith("_")]
+globals().update({name: _public(name, globals()[name], "cnn.nn.functional") for name in __all__})

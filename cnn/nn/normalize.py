@@ -7,11 +7,10 @@ from .sizes import check_tensor
 __all__ = ["CosineSimilarity", "cosine_similarity", "normalize"]
 
 
-def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+def normalize(input, p=2.0, dim=1, eps=1e-12):
     """x / max(||x||_p, eps) along `dim`; the shape stays."""
     check_tensor(input, "normalize")
-    result = input / input.norm(p, dim, keepdim=True).clamp_min(eps)
-    return result if out is None else out.copy_(result)
+    return input / input.norm(p, dim, keepdim=True).clamp_min(eps)
 
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):

@@ -11,7 +11,7 @@ from .sizes import check_tensor, whole
 __all__ = ["one_hot"]
 
 
-def one_hot(input, num_classes=-1):
+def one_hot(tensor, num_classes=-1):
     """int64 labels (*) to int64 (*, num_classes): 1 at the label, 0 elsewhere. -1 takes as many classes as the labels
     need.
 
@@ -19,11 +19,11 @@ def one_hot(input, num_classes=-1):
         DTypeError: the labels are not int64.
         RuntimeError: a label is negative or too large, or there are none to count the classes from.
     """
-    check_tensor(input, "one_hot")
-    labels = input._a
+    check_tensor(tensor, "one_hot")
+    labels = tensor._a
     if labels.dtype != np.int64:
         raise DTypeError(
-            f"one_hot is only applicable to index tensor of type LongTensor, got {input.dtype}: use .long()"
+            f"one_hot is only applicable to index tensor of type LongTensor, got {tensor.dtype}: use .long()"
         )
     num_classes = whole(num_classes, "one_hot", "num_classes")
     if labels.size == 0 and num_classes <= 0:

@@ -29,13 +29,12 @@ class SigmoidOperation(Operation):
 
 
 @both
-def sigmoid(input, *, out=None):
+def sigmoid(input):
     """1 / (1 + exp(-x)), element by element; any shape. Integers become the default floating-point type."""
     check_tensor(input, "sigmoid")
     if input._a.dtype.kind != "f":
         input = input.to(types.get_default_dtype())
-    result = SigmoidOperation.apply(input)
-    return result if out is None else out.copy_(result)
+    return SigmoidOperation.apply(input)
 
 
 inplace("sigmoid_", SigmoidOperation)

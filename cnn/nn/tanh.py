@@ -29,13 +29,12 @@ class TanhOperation(Operation):
 
 
 @both
-def tanh(input, *, out=None):
+def tanh(input):
     """The hyperbolic tangent of x, element by element; any shape. Integers become the default floating-point type."""
     check_tensor(input, "tanh")
     if input._a.dtype.kind != "f":
         input = input.to(types.get_default_dtype())
-    result = TanhOperation.apply(input)
-    return result if out is None else out.copy_(result)
+    return TanhOperation.apply(input)
 
 
 inplace("tanh_", TanhOperation)

@@ -1,49 +1,98 @@
-"""How the functions of cnn/ops become functions of `cnn` and methods of `Tensor`."""
+"""How the functions of cnn/ops become functions of `cnn` and methods of `Tensor`.
+
+Each is published as a `cnn._cnn.Function` around the Python function that computes: calls go straight through; only one
+with a keyword that the Python function does not have comes by `_translate`, and only an error by `_explain`.
+"""
 
 import functools
 import inspect
 
 import numpy as np
 
+from cnn import _cnn
 from cnn.tensor import Tensor
 
+from ._keywords import NUMPY_NAMES, REFUSED, TAKES_OUT
+from ._out import into
+
 FUNCTIONS = {}  # what cnn/__init__.py exports
-_TENSORS = ("input", "self", "tensor", "tensors", "condition", "equation", "elements", "a")  # what f takes first
+_TENSORS = ("input", "self", "tensor", "tensors", "condition", "equation", "elements", "a", "operands")  # f's first
 
 
-def _named(name, f):
-    """f as `cnn.name`: where an argument is no Tensor, and so has none of its attributes, the error says which."""
-    code = getattr(f, "__code__", None)
-    if code is None or code.co_varnames[:1] and code.co_varnames[0] not in _TENSORS:
-        return f  # makes new tensors
-
-    @functools.wraps(f)
-    def call(*args, **kwargs):
-        try:
-            return f(*args, **kwargs)
-        except AttributeError as error:
-            problem = _no_tensor(name, f, error.obj, args, kwargs)
-            if problem is None:
-                raise
-            raise problem from None
-
-    return call
+def public(name, f, place="cnn"):
+    """f as the function `name` of a module or class."""
+    parameters = inspect.signature(f).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return f  # it looks at its keywords itself
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    made = _cnn.Function(f, frozenset(named))
+    made.__name__, made.__doc__, made.__wrapped__ = name, f.__doc__, f
+    made.__module__, made.__qualname__ = (place, name) if place != "Tensor" else ("cnn", f"Tensor.{name}")
+    made.path = f"{place}.{name}".removeprefix("cnn.")
+    return made
 
 
-def _no_tensor(name, f, culprit, args, kwargs):
+@functools.cache
+def _gathered(f):
+    """(the parameters before *sizes, "sizes") of view(self, *sizes); ((), None) where none is starred."""
+    before = []
+    for p in inspect.signature(f).parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            return tuple(before), p.name
+        before.append(p.name)
+    return (), None
+
+
+def _translate(function, _, args, kwargs):
+    """The call with the keywords that function does not know: NumPy's names, the values of *sizes by name, out=."""
+    name, before, starred = function.__name__, *_gathered(function.__wrapped__)
+    out = None
+    for key in [k for k in kwargs if k not in function.names]:
+        value = kwargs.pop(key)
+        known = NUMPY_NAMES.get(key)
+        if known in function.names:
+            if known in kwargs:
+                raise TypeError(f"{name}() got multiple values for argument '{known}' (also as '{key}')")
+            kwargs[known] = value
+        elif key == starred or (name, key) == ("view", "dtype"):
+            given = [kwargs.pop(p) for p in before[len(args) :] if p in kwargs]
+            args = (*args, *given, value)
+        elif key == "out" and function.path in TAKES_OUT:
+            out = value
+        elif key in REFUSED.get(function.path, ()):
+            raise NotImplementedError(f"cnn.{function.path}(): argument '{key}' is not supported")
+        else:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+    return function(*args, **kwargs) if out is None else into(function, out, args, kwargs)
+
+
+def _explain(function, error, args, kwargs):
+    """A better error than the one that came out of the call, or None."""
+    if isinstance(error, AttributeError):
+        return _no_tensor(function, error.obj, args, kwargs)
+    return None
+
+
+def _no_tensor(function, culprit, args, kwargs):
     """The TypeError for an argument that lacks an attribute of Tensors, or for an array that went some way as one."""
+    f = function.__wrapped__
+    if f.__code__.co_varnames[:1] and f.__code__.co_varnames[0] not in _TENSORS:
+        return None  # makes new tensors
     given = inspect.signature(f).bind(*args, **kwargs).arguments
     for position, (argument, value) in enumerate(given.items(), 1):
         for item in (value, *(value if isinstance(value, (tuple, list)) else ())):
             if not isinstance(item, Tensor) and (item is culprit or isinstance(item, np.ndarray)):
                 place = f"argument '{argument}' (position {position})"
-                return TypeError(f"{name}(): {place} must be Tensor, not {type(item).__name__}")
+                return TypeError(f"{function.__name__}(): {place} must be Tensor, not {type(item).__name__}")
     return None
+
+
+_cnn.set_function_hooks(_translate, _explain)
 
 
 def function(f):
     """`cnn.f` only."""
-    FUNCTIONS[f.__name__] = _named(f.__name__, f)
+    FUNCTIONS[f.__name__] = public(f.__name__, f)
     return f
 
 
@@ -52,7 +101,7 @@ def method(*names):
 
     def register(f):
         for name in names or (f.__name__,):
-            setattr(Tensor, name, f)
+            setattr(Tensor, name, f if name.startswith("__") else public(name, f, "Tensor"))
         return f
 
     return register
@@ -60,24 +109,23 @@ def method(*names):
 
 def both(f):
     """`cnn.f(x, ...)` and `x.f(...)`."""
-    setattr(Tensor, f.__name__, f)
+    method()(f)
     return function(f)
 
 
 def alias(name, f, tensor=True):
     """Another name for f, in `cnn` and (unless tensor=False) on Tensor."""
-    FUNCTIONS[name] = _named(name, f)
+    FUNCTIONS[name] = public(name, f)
     if tensor:
-        setattr(Tensor, name, f)
+        method(name)(f)
 
 
 def inplace(name, operation):
-    """`x.name(*args)` applies an Operation in place, where the arguments need no preparation."""
+    """`x.name()` applies an Operation in place, where it has no arguments."""
 
-    def f(self, *args):
-        return operation.apply_(self, *args)
+    def f(self):
+        return operation.apply_(self)
 
     f.__name__ = name
     f.__doc__ = f"`{name[:-1]}` in place; returns the tensor."
-    setattr(Tensor, name, f)
-    return f
+    return method()(f)

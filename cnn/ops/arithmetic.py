@@ -256,44 +256,34 @@ class Select2(Operation):
         return "MaximumBackward0" if self.better is np.greater else "MinimumBackward0"
 
 
-def _out(result, out):
-    """Honour out=."""
-    if out is None:
-        return result
-    out._a = np.array(result._a, out._a.dtype) if out._a.shape != result._a.shape else out._a
-    np.copyto(out._a, result._a, casting="same_kind")
-    out._bump()
-    return out
-
-
 @both
-def add(input, other, *, alpha=1, out=None):
+def add(input, other, *, alpha=1):
     """input + alpha * other. See torch.add."""
     a, b = _prepare("add", input, other)
-    return _out(Add.apply(a, *_scaled(b, alpha, _kind_of(a, b))), out)
+    return Add.apply(a, *_scaled(b, alpha, _kind_of(a, b)))
 
 
 @both
-def sub(input, other, *, alpha=1, out=None):
+def sub(input, other, *, alpha=1):
     """input - alpha * other. See torch.sub."""
     _refuse_bools(input, other)
     a, b = _prepare("sub", input, other)
-    return _out(Sub.apply(a, *_scaled(b, alpha, _kind_of(a, b))), out)
+    return Sub.apply(a, *_scaled(b, alpha, _kind_of(a, b)))
 
 
 @both
-def mul(input, other, *, out=None):
+def mul(input, other):
     """input * other. See torch.mul."""
-    return _out(Mul.apply(*_prepare("mul", input, other)), out)
+    return Mul.apply(*_prepare("mul", input, other))
 
 
 @both
-def div(input, other, *, rounding_mode=None, out=None):
+def div(input, other, *, rounding_mode=None):
     """input / other, always in floating point; rounding_mode 'floor' or 'trunc'. See torch.div."""
     if rounding_mode is None:
-        return _out(Div.apply(*_prepare("div", input, other, float_result=True)), out)
+        return Div.apply(*_prepare("div", input, other, float_result=True))
     if rounding_mode == "floor":
-        return _out(floor_divide(input, other), out)
+        return floor_divide(input, other)
     if rounding_mode == "trunc":
         a, b = _prepare("div", input, other)
         kind = _kind_of(a, b)
@@ -302,53 +292,53 @@ def div(input, other, *, rounding_mode=None, out=None):
         _refuse_zeros(b, kind)
         with np.errstate(all="ignore"):
             if kind.kind == "f":
-                return _out(Tensor._wrap(np.trunc(np.divide(a, b))), out)
+                return Tensor._wrap(np.trunc(np.divide(a, b)))
             # the floor is one below where the signs differ and something is left over
             quotient = np.floor_divide(a, b)
-            return _out(Tensor._wrap(quotient + ((quotient < 0) & (quotient * b != a))), out)
+            return Tensor._wrap(quotient + ((quotient < 0) & (quotient * b != a)))
     raise ValueError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
 @both
-def floor_divide(input, other, *, out=None):
+def floor_divide(input, other):
     """The floor of input / other; no gradient. See torch.floor_divide."""
     a, b = _prepare("floor_divide", input, other)
     kind = _kind_of(a, b)
     refuse_types("div_floor_cpu", kind)
     _refuse_zeros(_raw(b), kind)
     with np.errstate(all="ignore"):
-        return _out(Tensor._wrap(np.floor_divide(_raw(a), _raw(b))), out)
+        return Tensor._wrap(np.floor_divide(_raw(a), _raw(b)))
 
 
 @both
-def remainder(input, other, *, out=None):
+def remainder(input, other):
     """input modulo other, with the sign of other. See torch.remainder."""
     a, b = _prepare("remainder", input, other)
     refuse_types("remainder_cpu", _kind_of(a, b))
     _refuse_zeros(_raw(b), _kind_of(a, b))
-    return _out(Remainder.apply(a, b), out)
+    return Remainder.apply(a, b)
 
 
 @both
-def fmod(input, other, *, out=None):
+def fmod(input, other):
     """The remainder of C's fmod, with the sign of input; no gradient. See torch.fmod."""
     a, b = _prepare("fmod", input, other)
     refuse_types("fmod_cpu", _kind_of(a, b))
     _refuse_zeros(_raw(b), _kind_of(a, b))
     with np.errstate(all="ignore"):
-        return _out(Tensor._wrap(np.fmod(_raw(a), _raw(b))), out)
+        return Tensor._wrap(np.fmod(_raw(a), _raw(b)))
 
 
 @both
-def pow(input, exponent, *, out=None):
+def pow(input, exponent):
     """input to the power of exponent. See torch.pow."""
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor):
         if input._a.dtype.kind in "biu" and isinstance(exponent, (int, np.integer)) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     a, b = _prepare("pow", input, exponent)
     if _kind_of(a, b).kind == "b":
-        return _out(_pow_of_bools(a, b), out)
-    return _out(Pow.apply(a, b), out)
+        return _pow_of_bools(a, b)
+    return Pow.apply(a, b)
 
 
 def _pow_of_bools(a, b):
@@ -359,17 +349,17 @@ def _pow_of_bools(a, b):
 
 
 @both
-def maximum(input, other, *, out=None):
+def maximum(input, other):
     """The larger of each pair; NaN wins. See torch.maximum."""
     _two_tensors("maximum", input, other)
-    return _out(Select2.apply(*_prepare("maximum", input, other), np.maximum), out)
+    return Select2.apply(*_prepare("maximum", input, other), np.maximum)
 
 
 @both
-def minimum(input, other, *, out=None):
+def minimum(input, other):
     """The smaller of each pair; NaN wins. See torch.minimum."""
     _two_tensors("minimum", input, other)
-    return _out(Select2.apply(*_prepare("minimum", input, other), np.minimum), out)
+    return Select2.apply(*_prepare("minimum", input, other), np.minimum)
 
 
 @both
@@ -433,13 +423,10 @@ alias("true_divide", div)
 # ---- in place ------------------------------------------------------------------------------------------------------
 
 
-def _in_place(operation, name, *extra):
-    def f(self, other):
-        return operation.apply_(self, _operand(name, self, other), *extra)
-
-    f.__name__ = name
-    f.__doc__ = f"`{name[:-1]}` in place; returns the tensor. See torch.Tensor.{name}."
-    return f
+@method("mul_", "multiply_")
+def mul_(self, other):
+    """self *= other. See torch.Tensor.mul_."""
+    return Mul.apply_(self, _operand("mul_", self, other))
 
 
 def _operand(name, target, other):
@@ -479,9 +466,6 @@ def sub_(self, other, *, alpha=1):
     _refuse_bools(self, other)
     other, alpha = _scaled(_operand("sub_", self, other), alpha, self._a.dtype)
     return Add.apply_(self, *_scaled(other, -alpha, self._a.dtype))
-
-
-Tensor.mul_ = Tensor.multiply_ = _in_place(Mul, "mul_")
 
 
 @method()

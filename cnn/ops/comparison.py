@@ -11,7 +11,7 @@ from .promotion import refuse_types, title
 
 
 def _comparison(name, ufunc):
-    def f(input, other, *, out=None):
+    def f(input, other):
         if isinstance(other, Tensor) and input._a.dtype is other._a.dtype and input._a.shape == other._a.shape:
             return Tensor._wrap(ufunc(input._a, other._a))
         if type(other) is float and input._a.dtype.kind == "f":

@@ -26,14 +26,27 @@ def in_row_order(x):
     return _cnn.copy_order(x, False) if x.dtype.char in "fd" else np.ascontiguousarray(x)
 
 
+def in_format(x, memory_format):
+    """The array in a memory order of torch's: itself where it lies so already, or where the order may stay."""
+    if memory_format in (None, types.preserve_format):
+        return x
+    if memory_format is types.contiguous_format:
+        return in_row_order(x)
+    if memory_format is not types.channels_last:
+        raise TypeError(f"memory_format must be a torch.memory_format, got {memory_format!r:.80}")
+    if x.ndim != 4:
+        raise RuntimeError(f"required rank 4 tensor to use channels_last format, got shape {list(x.shape)}")
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
 class Contiguous(Operation):
     @staticmethod
-    def forward(ctx, x):
-        return in_row_order(x)
+    def forward(ctx, x, memory_format):
+        return in_format(x, memory_format)
 
     @staticmethod
     def backward(ctx, dy):
-        return dy
+        return dy, None
 
     def name(self):
         return "CloneBackward0"
@@ -74,13 +87,17 @@ class CopyInto(Operation):
 @both
 def clone(input, *, memory_format=None):
     """A copy with the same history. See torch.clone."""
-    return Clone.apply(input)
+    return _arranged(Clone.apply(input), memory_format)
+
+
+def _arranged(x, memory_format):
+    return x if memory_format in (None, types.preserve_format) else contiguous(x, memory_format)
 
 
 @method()
-def contiguous(self, memory_format=None):
-    """The tensor in row order: itself where it lies so already. See torch.Tensor.contiguous."""
-    return self if self.is_contiguous() else Contiguous.apply(self)
+def contiguous(self, memory_format=types.contiguous_format):
+    """The tensor in row order, or in another: itself where it lies so already. See torch.Tensor.contiguous."""
+    return self if self.is_contiguous(memory_format) else Contiguous.apply(self, memory_format)
 
 
 _CUDA_NAMES = ("cuda", "mps", "xpu")
@@ -99,22 +116,25 @@ def to_type(x, kind):
 
 
 @method()
-def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
+def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None, other=None):
     """The tensor in another type; devices are accepted, and the work stays on the CPU. See torch.Tensor.to."""
-    for a in args:
+    for a in args if other is None else (*args, other):
         if isinstance(a, types.dtype) or isinstance(a, np.dtype):
             dtype = a
         elif isinstance(a, (str, types.device)):
             device = a
         elif isinstance(a, Tensor):
             dtype = a.dtype
-        elif isinstance(a, bool) or a is None or isinstance(a, (int, types.memory_format)):
+        elif isinstance(a, types.memory_format):
+            memory_format = a
+        elif isinstance(a, bool) or a is None or isinstance(a, int):
             device = a if isinstance(a, int) and not isinstance(a, bool) else device
         else:
             raise TypeError(f"to() received an invalid argument: {a!r}")
     if device is not None:
         accept_device(device)
     result = self if dtype is None else to_type(self, dtype)
+    result = _arranged(result, memory_format)
     return result.clone() if copy and result is self else result
 
 
@@ -130,14 +150,14 @@ def accept_device(device):
 @method()
 def cuda(self, device=None, non_blocking=False, memory_format=None):
     """The tensor itself: there is no GPU, and one warning says so."""
-    accept_device("cuda")
-    return self
+    accept_device("cuda" if device is None else device)
+    return _arranged(self, memory_format)
 
 
 @method()
 def cpu(self, memory_format=None):
     """The tensor itself."""
-    return self
+    return _arranged(self, memory_format)
 
 
 @method()
@@ -148,7 +168,7 @@ def pin_memory(self, device=None):
 
 def _caster(kind):
     def cast(self, memory_format=None):
-        return to_type(self, kind)
+        return _arranged(to_type(self, kind), memory_format)
 
     cast.__doc__ = f"The tensor as {kind!r}. See torch.Tensor.to."
     return cast
@@ -159,7 +179,7 @@ for _name, _kind in {
     "long": types.int64, "int": types.int32, "short": types.int16, "char": types.int8, "byte": types.uint8,
     "bool": types.bool,
 }.items():  # fmt: skip
-    setattr(Tensor, _name, _caster(_kind))
+    method(_name)(_caster(_kind))
 
 TYPE_NAMES = {
     "FloatTensor": types.float32, "DoubleTensor": types.float64, "HalfTensor": types.float16,
@@ -191,8 +211,8 @@ def type_as(self, other):
 
 
 @method()
-def copy_(self, src, non_blocking=False):
-    """Copy the values of src into this tensor. See torch.Tensor.copy_."""
-    if not isinstance(src, Tensor):
-        raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {src.__class__.__name__}")
-    return CopyInto.apply_(self, src)
+def copy_(self, other, non_blocking=False):
+    """Copy the values of other into this tensor. See torch.Tensor.copy_."""
+    if not isinstance(other, Tensor):
+        raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {other.__class__.__name__}")
+    return CopyInto.apply_(self, other)

@@ -7,13 +7,16 @@ import numpy as np
 from cnn import _cnn, types
 from cnn.tensor import Tensor, _plain
 
-from ._register import FUNCTIONS, function, method
-from .conversion import accept_device, to_type
+from ._register import alias, function, method
+from .conversion import accept_device, in_format, to_type
 from .shape import shape_argument
 
 
-def _finish(array, dtype, device, requires_grad):
-    t = Tensor._wrap(array)
+def _finish(array, dtype, device, requires_grad, layout=None, memory_format=None):
+    """The new tensor around an array, with what else its maker was asked for."""
+    if layout not in (None, types.strided):
+        raise NotImplementedError(f"cnn has no sparse tensors: layout must be torch.strided, got {layout!r}")
+    t = Tensor._wrap(in_format(array, memory_format))
     if dtype is types.bfloat16:
         t._dtype = dtype
     if device is not None:
@@ -108,7 +111,15 @@ def as_tensor(data, dtype=None, device=None):
     return tensor(data, dtype=dtype, device=device)
 
 
-FUNCTIONS["asarray"] = as_tensor
+@function
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
+    """`obj` as a tensor, sharing memory where possible; copy=True never shares, copy=False must. See torch.asarray."""
+    shares = isinstance(obj, (Tensor, np.ndarray)) and dtype in (None, as_tensor(obj).dtype)
+    if copy is False and not shares:
+        raise ValueError(f"can't alias arbitrary sequence or another type: asarray({obj!r:.40}, copy=False)")
+    t = as_tensor(obj, dtype, device)
+    t = t.detach().clone() if copy and shares else t
+    return t.detach().requires_grad_(True) if requires_grad else t
 
 
 @function
@@ -120,9 +131,12 @@ def from_numpy(ndarray):
 
 
 @function
-def from_dlpack(ext_tensor):
+def from_dlpack(ext_tensor, *, device=None, copy=None):
     """A tensor that shares memory with any DLPack object. See torch.from_dlpack."""
-    return from_numpy(np.from_dlpack(ext_tensor))
+    if device is not None:
+        accept_device(device)
+    t = from_numpy(np.from_dlpack(ext_tensor))
+    return t.clone() if copy else t
 
 
 @function
@@ -132,13 +146,9 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
 
 
 def _filled(make, doc, name):
-    def f(*args, size=None, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False, out=None,
-          memory_format=None):  # fmt: skip
-        array = make(_checked_size(name, args if size is None else (size,)), _numpy_type(dtype))
-        if out is not None:
-            out._a = array.astype(out._a.dtype)
-            return out
-        return _finish(array, dtype, device, requires_grad)
+    def f(*size, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+        array = make(_checked_size(name, size), _numpy_type(dtype))
+        return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
     f.__name__ = name
     f.__doc__ = f"{doc} See torch.{name}."
@@ -164,19 +174,19 @@ empty = _filled(_cnn.empty, "A tensor with undefined contents.", "empty")
 
 
 @function
-def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, out=None):
+def full(size, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """A tensor filled with one value, in the value's type unless dtype is given. See torch.full."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(fill_value)
     size = (size,) if isinstance(size, builtins.int) else tuple(size)
-    return _finish(np.full(_checked_size("full", size), fill_value, kind), dtype, device, requires_grad)
+    return _finish(np.full(_checked_size("full", size), fill_value, kind), dtype, device, requires_grad, layout)
 
 
 def _like(make, name):
-    def f(input, *args, dtype=None, device=None, requires_grad=False, layout=None, memory_format=None):
-        kind = _numpy_type(dtype, input.dtype)
-        return _finish(make(input._a.shape, *args, dtype=kind), dtype, device, requires_grad)
+    def f(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+        array = make(input._a.shape, _numpy_type(dtype, input.dtype))
+        return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
     f.__name__ = name
     f.__doc__ = f"`{name[:-5]}` in the shape and type of input. See torch.{name}."
@@ -185,15 +195,27 @@ def _like(make, name):
 
 zeros_like = _like(np.zeros, "zeros_like")
 ones_like = _like(np.ones, "ones_like")
-empty_like = _like(lambda shape, dtype: _cnn.empty(shape, dtype), "empty_like")
-full_like = _like(lambda shape, fill_value, dtype: np.full(shape, fill_value, dtype), "full_like")
+empty_like = _like(_cnn.empty, "empty_like")
 
 
 @function
-def arange(start, end=None, step=1, *, out=None, dtype=None, device=None, requires_grad=False, layout=None):
+def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+              memory_format=None):  # fmt: skip
+    """A tensor filled with one value, in the shape and type of input. See torch.full_like."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    array = np.full(input._a.shape, fill_value, _numpy_type(dtype, input.dtype))
+    return _finish(array, dtype, device, requires_grad, layout, memory_format)
+
+
+@function
+def arange(start=None, end=None, step=1, *, dtype=None, layout=None, device=None, pin_memory=False,
+           requires_grad=False):  # fmt: skip
     """The numbers from start up to, and without, end. See torch.arange."""
-    if end is None:
-        start, end = 0, start
+    if start is None and end is None:
+        raise TypeError('arange() missing 1 required positional argument: "end"')
+    if end is None or start is None:
+        start, end = 0, start if end is None else end
     numbers = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
     start, end, step = numbers
     if step == 0:
@@ -209,27 +231,29 @@ def arange(start, end=None, step=1, *, out=None, dtype=None, device=None, requir
         array = (start + step * np.arange(count, dtype=np.float64)).astype(kind)
     else:
         array = np.arange(start, end, step).astype(kind)
-    return _finish(array, dtype, device, requires_grad)
+    return _finish(array, dtype, device, requires_grad, layout)
 
 
-@function
-def range_(start, end, step=1):
+def _range(start=0, end=None, step=1, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """The numbers from start up to end. See torch.range."""
-    return arange(start, end + step, step, dtype=types.float32)
+    if end is None:
+        raise TypeError('range() missing 1 required positional argument: "end"')
+    kind = dtype or types.get_default_dtype()
+    return arange(start, end + step, step, dtype=kind, layout=layout, device=device, requires_grad=requires_grad)
 
 
-FUNCTIONS["range"] = FUNCTIONS.pop("range_")
+alias("range", _range, tensor=False)
 
 
 @function
-def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False, out=None):
+def linspace(start, end, steps, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """`steps` evenly spaced numbers from start to end. See torch.linspace."""
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     kind = _numpy_type(dtype)
     if kind.kind != "f":
-        return _finish(np.linspace(start, end, steps).astype(kind), dtype, device, requires_grad)
+        return _finish(np.linspace(start, end, steps).astype(kind), dtype, device, requires_grad, layout)
     # torch counts from both ends in the result's own precision
     start, end = kind.type(start), kind.type(end)
     step = (end - start) / kind.type(builtins.max(steps - 1, 1))
@@ -237,60 +261,64 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False,
     array = (
         np.where(i < steps // 2, start + step * i, end - step * i[::-1]) if steps > 1 else np.full(steps, start, kind)
     )
-    return _finish(array.astype(kind), dtype, device, requires_grad)
+    return _finish(array.astype(kind), dtype, device, requires_grad, layout)
 
 
 @function
-def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False):
+def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=None, pin_memory=False,
+             requires_grad=False):  # fmt: skip
     """base ** linspace(start, end, steps). See torch.logspace."""
-    return _finish(np.logspace(start, end, steps, base=base).astype(_numpy_type(dtype)), dtype, device, requires_grad)
+    array = np.logspace(start, end, steps, base=base).astype(_numpy_type(dtype))
+    return _finish(array, dtype, device, requires_grad, layout)
 
 
 @function
-def eye(n, m=None, *, dtype=None, device=None, requires_grad=False, out=None):
+def eye(n, m=None, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """Ones on the diagonal. See torch.eye."""
     for name, size in (("n", n), ("m", m)):
         if size is not None and size < 0:
             raise RuntimeError(f"eye: {name} must be greater or equal to 0, got {size}")
-    return _finish(np.eye(n, m, dtype=_numpy_type(dtype)), dtype, device, requires_grad)
+    return _finish(np.eye(n, m, dtype=_numpy_type(dtype)), dtype, device, requires_grad, layout)
 
 
 @function
-def scalar_tensor(s, *, dtype=None, device=None):
+def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """A 0-d tensor in the default type. See torch.scalar_tensor."""
-    return tensor(s, dtype=dtype or types.get_default_dtype())
+    return full((), s, dtype=dtype or types.get_default_dtype(), layout=layout, device=device,
+                requires_grad=requires_grad)  # fmt: skip
 
 
 @function
-def complex(*args, **kwargs):
+def complex(real, imag):
     """Complex tensors are not supported."""
-    raise NotImplementedError("cnn has no complex types")
+    raise NotImplementedError(f"cnn has no complex types: complex({real!r:.40}, {imag!r:.40})")
 
 
 # ---- methods that make a new tensor of the same type ---------------------------------------------------------------
 
 
 @method()
-def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
+def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """tensor(data) in this tensor's type. See torch.Tensor.new_tensor."""
     return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
 @method()
-def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
+def new_full(self, size, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """full(size, fill_value) in this tensor's type. See torch.Tensor.new_full."""
-    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    return full(size, fill_value, dtype=dtype or self.dtype, layout=layout, device=device, requires_grad=requires_grad)
 
 
 def _new(make):
-    def f(self, *size, dtype=None, device=None, requires_grad=False):
-        return make(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    def f(self, *size, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+        return make(*size, dtype=dtype or self.dtype, layout=layout, device=device, requires_grad=requires_grad)
 
     f.__doc__ = f"{make.__name__}(size) in this tensor's type."
-    return f
+    method(f"new_{make.__name__}")(f)
 
 
-Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty = _new(zeros), _new(ones), _new(empty)
+for _make in (zeros, ones, empty):
+    _new(_make)
 
 
 @function

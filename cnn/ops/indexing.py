@@ -69,7 +69,7 @@ def _places(shape, dim, index):
 
 
 @both
-def gather(input, dim, index, *, sparse_grad=False, out=None):
+def gather(input, dim, index, *, sparse_grad=False):
     """out[i][j] = input[index[i][j]][j] for dim 0. See torch.gather."""
     if index._a.dtype != np.int64:
         raise RuntimeError("gather(): Expected dtype int64 for index")

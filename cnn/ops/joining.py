@@ -7,7 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
-from ._register import alias, both, function
+from ._register import alias, both, function, method
 from .promotion import promote
 from .shape import at_least, wrap_dim
 
@@ -99,7 +99,7 @@ def _same_type(tensors):
 
 
 @function
-def cat(tensors, dim=0, *, out=None):
+def cat(tensors, dim=0):
     """Join tensors along an existing dimension. See torch.cat."""
     tensors = _same_type(_check_list("cat", tensors))
     tensors = [x for x in tensors if x._a.shape != (0,)] or tensors[:1]  # torch passes over empty 1-d tensors
@@ -125,7 +125,7 @@ for _name in ("concat", "concatenate"):
 
 
 @function
-def stack(tensors, dim=0, *, out=None):
+def stack(tensors, dim=0):
     """Join tensors of one shape along a new dimension. See torch.stack."""
     tensors = _same_type(_check_list("stack", tensors))
     for i, x in enumerate(tensors):
@@ -150,7 +150,7 @@ def vstack(tensors):
     return cat([at_least(2, x) for x in _check_list("vstack", tensors)], 0)
 
 
-@both
+@function
 def split(tensor, split_size_or_sections, dim=0):
     """Views of pieces along one dimension. See torch.split."""
     dim = wrap_dim(dim, tensor._a.ndim)
@@ -171,7 +171,16 @@ def split(tensor, split_size_or_sections, dim=0):
     return result if isinstance(result, tuple) else (result,)
 
 
-Tensor.split_with_sizes = lambda self, sizes, dim=0: split(self, list(sizes), dim)
+@method("split")
+def _split(self, split_size, dim=0):
+    """Views of pieces along one dimension. See torch.Tensor.split."""
+    return split(self, split_size, dim)
+
+
+@method()
+def split_with_sizes(self, split_sizes, dim=0):
+    """Views of pieces of these sizes. See torch.Tensor.split_with_sizes."""
+    return split(self, list(split_sizes), dim)
 
 
 @both

@@ -59,7 +59,7 @@ def _check_types(name, *tensors):
 
 
 @both
-def matmul(input, other, *, out=None):
+def matmul(input, other):
     """The matrix product, batched over leading dimensions; vectors as in NumPy. See torch.matmul."""
     a, b = input._a, other._a
     _check_types("matmul", input, other)
@@ -75,23 +75,44 @@ def matmul(input, other, *, out=None):
     return Matmul.apply(input, other)
 
 
-def _of_ndim(name, ndim, f):
-    def g(input, other, *, out=None):
-        for label, t, n in (("self", input, ndim[0]), ("mat2", other, ndim[1])):
-            if t._a.ndim != n:
-                raise ShapeError(f"{name}: {label} must be a {n}-D tensor, got shape {list(t._a.shape)}")
-        return f(input, other)
-
-    g.__name__ = name
-    g.__doc__ = f"matmul of {ndim[0]}-D and {ndim[1]}-D tensors. See torch.{name}."
-    return both(g)
+def _of_ndim(name, a, b, dims, label="mat2"):
+    """matmul(a, b), for tensors that have just so many dimensions."""
+    for argument, t, n in (("input", a, dims[0]), (label, b, dims[1])):
+        if t._a.ndim != n:
+            raise ShapeError(f"{name}: {argument} must be a {n}-D tensor, got shape {list(t._a.shape)}")
+    return matmul(a, b)
 
 
-mm = _of_ndim("mm", (2, 2), matmul)
-bmm = _of_ndim("bmm", (3, 3), matmul)
-mv = _of_ndim("mv", (2, 1), matmul)
-dot = _of_ndim("dot", (1, 1), matmul)
-inner = _of_ndim("inner", (1, 1), matmul)
+@both
+def mm(input, mat2):
+    """matmul of two matrices. See torch.mm."""
+    return _of_ndim("mm", input, mat2, (2, 2))
+
+
+@both
+def bmm(input, mat2):
+    """matmul of two batches of matrices. See torch.bmm."""
+    return _of_ndim("bmm", input, mat2, (3, 3))
+
+
+@both
+def mv(input, vec):
+    """matmul of a matrix and a vector. See torch.mv."""
+    return _of_ndim("mv", input, vec, (2, 1), "vec")
+
+
+@both
+def dot(input, tensor):
+    """The sum of the products of two vectors. See torch.dot."""
+    return _of_ndim("dot", input, tensor, (1, 1), "tensor")
+
+
+@both
+def inner(input, other):
+    """The sum of the products of two vectors. See torch.inner."""
+    return _of_ndim("inner", input, other, (1, 1), "other")
+
+
 Tensor.__matmul__ = lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 Tensor.__rmatmul__ = lambda self, other: matmul(Tensor._wrap(np.asarray(other)), self)
 

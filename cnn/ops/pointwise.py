@@ -6,7 +6,7 @@ from cnn import types
 from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
-from ._register import alias, both, inplace, method
+from ._register import alias, both, function, inplace, method
 from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .conversion import to_type
 from .promotion import refuse_types
@@ -41,13 +41,10 @@ def _unary(name, compute, slope, needs="x", float_result=True, title=None, refus
 
     Unary.__name__ = Unary.__qualname__ = title or name.capitalize()
 
-    def f(input, *, out=None):
+    def f(input):
         if float_result and input._a.dtype.kind != "f":
             input = to_type(input, types.get_default_dtype())
-        result = Unary.apply(input)
-        if out is not None:
-            return out.copy_(result)
-        return result
+        return Unary.apply(input)
 
     f.__name__ = name
     f.__doc__ = f"{name} of every element. See torch.{name}."
@@ -192,7 +189,7 @@ def _limits(name, input, min, max):
 
 
 @both
-def clamp(input, min=None, max=None, *, out=None):
+def clamp(input, min=None, max=None):
     """Every element limited to min..max. See torch.clamp."""
     return Clamp.apply(*_limits("torch.clamp", input, min, max))
 
@@ -205,7 +202,7 @@ def clamp_(self, min=None, max=None):
 
 
 alias("clip", clamp)
-Tensor.clip_ = clamp_
+method("clip_")(clamp_)
 
 
 @both
@@ -220,8 +217,16 @@ def clamp_max(input, max):
     return clamp(input, max=max)
 
 
-Tensor.clamp_min_ = lambda self, min: clamp_(self, min=min)
-Tensor.clamp_max_ = lambda self, max: clamp_(self, max=max)
+@method()
+def clamp_min_(self, min):
+    """clamp_min in place."""
+    return clamp_(self, min=min)
+
+
+@method()
+def clamp_max_(self, max):
+    """clamp_max in place."""
+    return clamp_(self, max=max)
 
 
 class Where(Operation):
@@ -242,7 +247,7 @@ class Where(Operation):
         )
 
 
-@both
+@function
 def where(condition, input=None, other=None):
     """input where condition holds, other elsewhere; with the condition alone, nonzero(as_tuple=True).
     See torch.where."""
@@ -260,8 +265,10 @@ def where(condition, input=None, other=None):
     return Where.apply(condition, a, b)
 
 
-# x.where(condition, other): the tensor comes second in cnn.where
-Tensor.where = lambda self, condition, other: where(condition, self, other)
+@method("where")
+def _where(self, condition, other):
+    """self where condition holds, other elsewhere. See torch.Tensor.where."""
+    return where(condition, self, other)
 
 
 @both

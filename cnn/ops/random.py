@@ -14,37 +14,20 @@ from .creation import _checked_size, _finish, _numpy_type
 # ---- New tensors ---------------------------------------------------------------------------------------------------
 
 
-def _give(array, out, dtype=None, device=None, requires_grad=False):
-    """The new tensor, or the tensor `out` with the values."""
-    if out is None:
-        return _finish(array, dtype, device, requires_grad)
-    if out._a.shape == array.shape:
-        np.copyto(out._a, array, casting="same_kind")
-    else:
-        out._a = array.astype(out._a.dtype)
-    out._bump()
-    return out
-
-
 def _of_size(make, name, doc):
-    def f(*size, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False,
-          memory_format=None, names=None, **keywords):  # fmt: skip
-        if "size" in keywords:
-            size = (keywords.pop("size"),)
-        if keywords:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
-        kind = out._a.dtype if out is not None else _numpy_type(dtype)
-        array = make(_checked_size(name, size), dtype=kind, generator=generator)
-        return _give(array, out, dtype, device, requires_grad)
+    def f(*size, generator=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+        array = make(_checked_size(name, size), dtype=_numpy_type(dtype), generator=generator)
+        return _finish(array, dtype, device, requires_grad, layout)
 
     f.__name__, f.__doc__ = name, f"{doc} See torch.{name}."
     return function(f)
 
 
 def _like(make, name, doc):
-    def f(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+    def f(input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+          memory_format=None):  # fmt: skip
         array = make(input._a.shape, dtype=_numpy_type(dtype, input.dtype), generator=generator)
-        return _finish(array, dtype, device, requires_grad)
+        return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
     f.__name__, f.__doc__ = name, f"{doc} See torch.{name}."
     return function(f)
@@ -76,48 +59,47 @@ def _bounds(name, args, low, high, rest):
 
 
 @function
-def randint(*args, low=None, high=None, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
+def randint(*args, low=None, high=None, size=None, generator=None, dtype=None, layout=None, device=None,
             requires_grad=False, pin_memory=False):  # fmt: skip
     """randint(high, size), randint(low, high, size): a tensor of integers from [low, high). See torch.randint."""
     low, high, size = _bounds("randint", args, low, high, size)
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): size must be a tuple of integers, got {size!r}")
-    kind = out._a.dtype if out is not None else _numpy_type(dtype, types.int64)
+    kind = _numpy_type(dtype, types.int64)
     array = random.randint_array(_checked_size("randint", (tuple(size),)), low, high, kind, generator)
-    return _give(array, out, dtype, device, requires_grad)
+    return _finish(array, dtype, device, requires_grad, layout)
 
 
 @function
 def randint_like(input, *args, low=None, high=None, generator=None, dtype=None, layout=None, device=None,
-                 requires_grad=False, memory_format=None):  # fmt: skip
+                 pin_memory=False, requires_grad=False, memory_format=None):  # fmt: skip
     """randint_like(input, high), randint_like(input, low, high): integers from [low, high) in the shape and type of
     input. See torch.randint_like."""
     low, high, _ = _bounds("randint_like", args, low, high, None)
     array = random.randint_array(input._a.shape, low, high, _numpy_type(dtype, input.dtype), generator)
-    return _finish(array, dtype, device, requires_grad)
+    return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
 
 @function
-def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
-             pin_memory=False):  # fmt: skip
+def randperm(n, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """The integers 0 .. n - 1 in random order. See torch.randperm."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    kind = out._a.dtype if out is not None else _numpy_type(dtype, types.int64)
+    kind = _numpy_type(dtype, types.int64)
     if kind.kind in "iub" and n - 1 > random._limits(kind)[1]:
         raise RuntimeError(f"n is too large for result tensor type: {n} values in {kind}")
     array = random.randperm_array(n, generator).astype(kind, copy=False)
-    return _give(array, out, dtype, device, requires_grad)
+    return _finish(array, dtype, device, requires_grad, layout)
 
 
 @function
-def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
+def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, layout=None, device=None,
            requires_grad=False, pin_memory=False):  # fmt: skip
     """Normal values: of one mean and std in a given size, or with a tensor for mean, std or both. See torch.normal."""
     if size is not None:
-        kind = out._a.dtype if out is not None else _numpy_type(dtype)
-        array = random.normal_array(_checked_size("normal", (tuple(size),)), mean, std, kind, generator)
-        return _give(array, out, dtype, device, requires_grad)
+        size = _checked_size("normal", (tuple(size),))
+        array = random.normal_array(size, mean, std, _numpy_type(dtype), generator)
+        return _finish(array, dtype, device, requires_grad, layout)
     m, s = (x._a if isinstance(x, Tensor) else x for x in (mean, std))
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         raise TypeError("normal() needs a size, or a tensor for mean or std")
@@ -130,23 +112,23 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
     if isinstance(std, Tensor):
         array *= s
     array += np.asarray(m, kind)
-    return _give(array, out, dtype, device, requires_grad)
+    return _finish(array, None, device, requires_grad, layout)
 
 
 @both
-def bernoulli(input, p=None, *, generator=None, out=None):
+def bernoulli(input, p=None, *, generator=None):
     """Ones with the probabilities in input, zeros elsewhere, in input's type; with p, ones with probability p in
     input's shape. See torch.bernoulli."""
     array = np.empty(input._a.shape, input._a.dtype)
     random.fill_bernoulli(array, input._a if p is None else p, generator)
-    return _give(array, out)
+    return Tensor._wrap(array)
 
 
 @both
-def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
+def multinomial(input, num_samples, replacement=False, *, generator=None):
     """Indices of categories drawn by their weights in input: (n,) or (m, n) gives (num_samples,) or (m, num_samples).
     See torch.multinomial."""
-    return _give(random.multinomial_array(input._a, num_samples, replacement, generator), out)
+    return Tensor._wrap(random.multinomial_array(input._a, num_samples, replacement, generator))
 
 
 # ---- In place ------------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
-from ._register import alias, both, function
+from ._register import both, function
 from .arithmetic import maximum, minimum
 from .conversion import to_type
+from .promotion import title
 from .shape import wrap_dim
 
 
@@ -178,27 +179,20 @@ def _typed(input, dtype, float_result=None):
     if float_result is not None and input._a.dtype.kind != "f":
         raise RuntimeError(
             f"{float_result}(): could not infer output dtype. Input dtype must be either a floating point or complex "
-            f"dtype. Got: {_title(input.dtype)}"
+            f"dtype. Got: {title(input._a.dtype)}"
         )
     return input
 
 
-def _title(dtype):
-    names = {"int64": "Long", "int32": "Int", "uint8": "Byte", "bool": "Bool", "int16": "Short", "int8": "Char"}
-    return names.get(dtype.name, dtype.name)
-
-
 @both
-def sum(input, dim=None, keepdim=False, *, dtype=None, axis=None, out=None):
+def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over all elements or over dim; integers give int64. See torch.sum."""
-    dim = axis if axis is not None else dim
     return Sum.apply(_typed(input, dtype), _axes(input, dim), keepdim)
 
 
 @both
-def mean(input, dim=None, keepdim=False, *, dtype=None, axis=None, out=None):
+def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over all elements or over dim. See torch.mean."""
-    dim = axis if axis is not None else dim
     return Mean.apply(_typed(input, dtype, "mean"), _axes(input, dim), keepdim)
 
 
@@ -297,17 +291,17 @@ def _extreme(input, dim, keepdim, largest, result, pairwise):
 
 
 @both
-def max(input, dim=None, keepdim=False, *, other=None, axis=None, out=None):
+def max(input, dim=None, keepdim=False, *, other=None):
     """The largest element; with dim a (values, indices) tuple, the first index on a tie; with a tensor the
     element-wise maximum. See torch.max."""
-    dim = other if other is not None else axis if axis is not None else dim
+    dim = other if other is not None else dim
     return _extreme(input, dim, keepdim, True, MaxResult, maximum)
 
 
 @both
-def min(input, dim=None, keepdim=False, *, other=None, axis=None, out=None):
+def min(input, dim=None, keepdim=False, *, other=None):
     """The smallest element; with dim a (values, indices) tuple. See torch.min."""
-    dim = other if other is not None else axis if axis is not None else dim
+    dim = other if other is not None else dim
     return _extreme(input, dim, keepdim, False, MinResult, minimum)
 
 
@@ -536,6 +530,7 @@ def corrcoef(input):
     return Tensor._wrap(np.asarray(np.corrcoef(input._a), input._a.dtype))
 
 
-alias(
-    "nanmean", lambda input, dim=None, keepdim=False: nansum(input, dim, keepdim) / (~input.isnan()).sum(dim, keepdim)
-)
+@both
+def nanmean(input, dim=None, keepdim=False, *, dtype=None):
+    """The mean of what is not NaN. See torch.nanmean."""
+    return nansum(input, dim, keepdim, dtype=dtype) / (~input.isnan()).sum(dim, keepdim)

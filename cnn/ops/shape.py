@@ -224,13 +224,13 @@ def _to_row_order(x):
 
 
 @method()
-def view(self, *shape):
+def view(self, *size):
     """The same memory in another shape, or seen as another dtype. See torch.Tensor.view."""
-    if len(shape) == 1 and isinstance(shape[0], types.dtype):
-        new = Tensor._wrap(self._a.view(shape[0].numpy))
+    if len(size) == 1 and isinstance(size[0], types.dtype):
+        new = Tensor._wrap(self._a.view(size[0].numpy))
         new._box = self._version_box()
         return new
-    shape = _reshape_sizes("view", self, shape_argument("view", shape))
+    shape = _reshape_sizes("view", self, shape_argument("view", size))
     if not self._a.flags.c_contiguous:
         if self._lies_channels_last():
             _to_row_order(self)
@@ -293,7 +293,10 @@ def flatten(input, start_dim=0, end_dim=-1):
     return _reshape(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 
-alias("ravel", lambda input: input.reshape(-1))
+@both
+def ravel(input):
+    """All elements in one dimension. See torch.ravel."""
+    return input.reshape(-1)
 
 
 @both
@@ -336,8 +339,13 @@ def transpose(input, dim0, dim1):
     return Transpose.apply(input, wrap_dim(dim0, n), wrap_dim(dim1, n))
 
 
-for _name in ("swapaxes", "swapdims"):
-    alias(_name, transpose)
+alias("swapdims", transpose)
+
+
+@both
+def swapaxes(input, axis0, axis1):
+    """transpose under NumPy's name. See torch.swapaxes."""
+    return transpose(input, axis0, axis1)
 
 
 @both
@@ -348,9 +356,9 @@ def t(input):
     return T.apply(input, 0, 1) if input._a.ndim == 2 else Permute.apply(input, tuple(range(input._a.ndim)))
 
 
-@method()
-def permute(self, *dims):
-    """The dimensions in another order. See torch.permute."""
+@method("permute")
+def _permute(self, *dims):
+    """The dimensions in another order. See torch.Tensor.permute."""
     dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
     n = self._a.ndim
     if len(dims) != n:
@@ -364,7 +372,12 @@ def permute(self, *dims):
     return Permute.apply(self, dims)
 
 
-alias("permute", lambda input, dims: input.permute(*dims), tensor=False)
+@function
+def permute(input, dims):
+    """The dimensions in another order. See torch.permute."""
+    return Tensor.permute(input, dims)
+
+
 Tensor.T = property(lambda self: Permute.apply(self, tuple(range(self._a.ndim))[::-1]))
 Tensor.mT = property(lambda self: transpose(self, -2, -1))
 Tensor.H = property(lambda self: transpose(self, 0, 1))
@@ -386,9 +399,9 @@ alias("moveaxis", movedim)
 
 
 @method()
-def expand(self, *sizes):
+def expand(self, *size, implicit=False):
     """A view in which dimensions of size 1 repeat; -1 keeps a size. See torch.Tensor.expand."""
-    sizes = shape_argument("expand", sizes)
+    sizes = shape_argument("expand", size)
     shape = self._a.shape
     lead = len(sizes) - len(shape)
     if lead < 0:
@@ -420,9 +433,9 @@ def expand_as(self, other):
 
 
 @both
-def broadcast_to(input, shape):
-    """expand(shape). See torch.broadcast_to."""
-    return input.expand(shape)
+def broadcast_to(input, size):
+    """expand(size). See torch.broadcast_to."""
+    return input.expand(size)
 
 
 @function
@@ -433,9 +446,9 @@ def broadcast_tensors(*tensors):
 
 
 @method()
-def repeat(self, *sizes):
+def repeat(self, *repeats):
     """The tensor repeated along its dimensions. See torch.Tensor.repeat."""
-    sizes = shape_argument("repeat", sizes)
+    sizes = shape_argument("repeat", repeats)
     if len(sizes) < self._a.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     return Repeat.apply(self, sizes)
@@ -459,8 +472,18 @@ def flip(input, *dims):
     return Flip.apply(input, tuple(wrap_dim(d, input._a.ndim) for d in dims))
 
 
-alias("fliplr", lambda input: flip(input, 1))
-alias("flipud", lambda input: flip(input, 0))
+def _flipped(name, dim, ndim):
+    def f(input):
+        if input._a.ndim < ndim:
+            raise RuntimeError(f"{name}(): Input must be >= {ndim}-d.")
+        return flip(input, dim)
+
+    f.__name__, f.__doc__ = name, f"flip along dimension {dim}. See torch.{name}."
+    both(f)
+
+
+_flipped("flipud", 0, 1)
+_flipped("fliplr", 1, 2)
 
 
 @both
@@ -485,12 +508,16 @@ def unfold(self, dimension, size, step):
 
 
 @both
-def repeat_interleave(input, repeats, dim=None):
-    """Each element repeated. See torch.repeat_interleave."""
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Each element repeated; with counts alone, each number as often as it says. See torch.repeat_interleave."""
+    if repeats is None:
+        input, repeats = Tensor._wrap(np.arange(input._a.shape[0])), input
     x = input.reshape(-1) if dim is None else input
     dim = 0 if dim is None else wrap_dim(dim, x._a.ndim)
     counts = repeats._a if isinstance(repeats, Tensor) else repeats
     index = np.repeat(np.arange(x._a.shape[dim]), counts)
+    if output_size not in (None, index.size):
+        raise RuntimeError(f"repeat_interleave(): output_size is {output_size}, but the repeats make {index.size}")
     return x.index_select(dim, Tensor._wrap(index))
 
 

@@ -13,6 +13,7 @@ PyObject *ShapeError, *DTypeError;
     F(node_for, "(class, args) -> a node behind these arguments, or None where nothing is to be recorded")             \
     F(quick_attributes, "(a class of Modules): its attributes are found as Module.__getattr__ would find them")        \
     F(set_operator, "('+', '-' or '*', its Operation, f(a, b) for operands that are not plain)")                       \
+    F(set_function_hooks, "(translate, explain): see cnn/ops/_register.py")                                            \
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
     F(backward, "(edges, gradients, keep_graph, store, deliver, add, before, after, finish); see cnn.autograd.engine") \
     F(group_norm_forward, "(x, groups, weight or None, bias or None, eps) -> (y, mean, invstd)")                       \
@@ -225,7 +226,7 @@ static int module_exec(PyObject *module)
         return -1;
     }
     if (runtime_start() < 0 || generator_add_type(module) < 0 || tensor_add_type(module) < 0 ||
-        node_add_type(module) < 0) {
+        node_add_type(module) < 0 || function_add_type(module) < 0) {
         return -1;
     }
     const char *isa = getenv("CNN_ISA");

@@ -75,4 +75,7 @@ int node_record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyO
 int tensor_add_type(PyObject *module);
 int node_add_type(PyObject *module);
 
+/* The type of public functions, cnn._cnn.Function (function.c), added to the module. */
+int function_add_type(PyObject *module);
+
 #endif

@@ -1,0 +1,24 @@
+"""Keywords that many functions share, in tables: what _register.py takes, gives to `_out`, or refuses by name."""
+
+# NumPy's names, which torch takes for its own everywhere.
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+
+# The functions of torch that fill `out`.
+TAKES_OUT = frozenset(
+    """
+    abs absolute acos add addcdiv addcmul addmm addmv all amax amin aminmax any arange arccos arcsin arctan arctan2
+    argmax argmin argsort asin atan atan2 baddbmm bernoulli bitwise_and bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor bmm bucketize cat ceil clamp clamp_max clamp_min clip concat concatenate cos cosh
+    cumprod cumsum diag div divide dot empty eq exp exp2 expm1 eye fix floor floor_divide fmod frac full gather ge
+    greater greater_equal gt histc hstack index_select inner isin kthvalue le lerp less less_equal linspace log log10
+    log1p log2 log_softmax logical_and logical_not logical_or logical_xor logspace logsumexp lt masked_select matmul
+    max maximum mean median min minimum mm mul multinomial multiply mv nan_to_num nanmean nansum ne neg negative nonzero
+    norm normal not_equal ones outer pow prod quantile rand randint randn randperm range reciprocal remainder round
+    rsqrt scatter scatter_add searchsorted sgn sigmoid sign sin sinh softmax sort sqrt square stack std sub subtract
+    sum take take_along_dim tan tanh tensordot topk tril triu true_divide trunc var vstack where zeros
+    nn.functional.normalize
+    """.split()
+)
+
+# What torch takes and nobody here reads: refused by name.
+REFUSED = {}
