@@ -157,7 +157,6 @@ groups=1, dilation=1
 avg_pool1d: input=line, kernel_size=2, stride=2, padding=0, ceil_mode=False, count_include_pad=True
 max_pool1d: input=line, kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False
 max_pool2d: input=planes, kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False
-: input=planes, weight=None, bias=None, running_mean=None, running_var=None, training=True, momentum=0.1, eps=1e-5, cudnn_enabled=False
 batch_norm: input=planes, weight=None, bias=None, running_mean=None, running_var=None, training=True, \
 momentum=0.1, eps=1e-5, cudnn_enabled=False
 group_norm: input=planes, num_groups=3, weight=None, bias=None, eps=1e-5, cudnn_enabled=False
