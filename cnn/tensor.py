@@ -102,38 +102,36 @@ class Tensor(_cnn.Tensor):
 
     def stride(self, dim=None):
         """Steps in elements from one index to the next, per dimension."""
-        if self._lies_channels_last():
-            strides = np.empty(self._a.shape, np.bool_).strides
-        else:
-            strides = tuple(s // self._a.itemsize for s in self._a.strides)
+        array = aliases.apparent(self._a)
+        strides = tuple(s // array.itemsize for s in array.strides)
         return strides if dim is None else strides[dim]
 
     def storage_offset(self):
         """Elements between the start of the memory and the first element."""
-        root = self._a
-        while isinstance(root.base, np.ndarray):
-            root = root.base
-        return (self._a.__array_interface__["data"][0] - root.__array_interface__["data"][0]) // self._a.itemsize
+        array = aliases.apparent(self._a)
+        root = _cnn.owner_of(array)
+        return (array.__array_interface__["data"][0] - root.__array_interface__["data"][0]) // array.itemsize
 
     def data_ptr(self):
         """The address of the first element."""
-        return self._a.__array_interface__["data"][0]
+        array = self._lent()
+        aliases.expose(array)  # who has it cannot be known
+        return array.__array_interface__["data"][0]
+
+    def _lent(self):
+        """The array for somebody outside, who may write to it."""
+        aliases.lay_in_rows(self._a)
+        return aliases.lend(self._a)
 
     def _lies_channels_last(self):
         """Channels-last in memory because its layer chose so: users see an ordinary contiguous tensor."""
-        a = self._a
-        return (
-            a.ndim == 4
-            and self._base is None
-            and not a.flags.c_contiguous
-            and a.transpose(0, 2, 3, 1).flags.c_contiguous
-        )
+        return aliases.lies_turned(self._a)
 
     def is_contiguous(self, memory_format=types.contiguous_format):
         """True if the elements lie in memory in the order of their indices; or, where that is asked, channels last."""
         if memory_format is types.channels_last:
             return self._a.ndim == 4 and self._a.transpose(0, 2, 3, 1).flags.c_contiguous
-        return self._a.flags.c_contiguous or self._lies_channels_last()
+        return _cnn.lies_plainly(self._a) or aliases.apparent(self._a).flags.c_contiguous
 
     def is_floating_point(self):
         return self._a.dtype.kind == "f"
@@ -181,10 +179,10 @@ class Tensor(_cnn.Tensor):
         return self._a.tolist()
 
     def numpy(self, *, force=False):
-        """The NumPy array itself: it shares memory with the tensor."""
+        """A NumPy array that shares memory with the tensor."""
         if self._requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        return self._a
+        return self._lent()
 
     def __array__(self, dtype=None, copy=None):
         array = self.numpy()
@@ -196,7 +194,7 @@ class Tensor(_cnn.Tensor):
         return Tensor._wrap(array)
 
     def __dlpack__(self, **kwargs):
-        return self._a.__dlpack__(**kwargs)
+        return self._lent().__dlpack__(**kwargs)
 
     def __dlpack_device__(self):
         return self._a.__dlpack_device__()
@@ -389,12 +387,10 @@ class Tensor(_cnn.Tensor):
 
     def _replay_view(self, array):
         """This view of another array that stands in for the base."""
-        ctx = _Scratch()
-        for operation, arguments, output in self._view or ():
-            array = operation.forward(ctx, array, *arguments)
-            if output is not None:
-                array = array[output]
-        return array
+        return aliases.replay(array, self._view or ())
+
+    def _remember_view(self):
+        aliases.remember_view(self)
 
     def _refresh_view(self):
         """After the base was changed in place, a view's history is a view of the base's new history."""
@@ -421,12 +417,6 @@ class Tensor(_cnn.Tensor):
         base._output = 0
         base._requires_grad = True
         self._view_version = -1  # made anew, through the base, when next asked for
-
-
-class _Scratch:
-    """Stands in for ctx where a forward is run for its result only."""
-
-    needs = (False,) * 8
 
 
 _cnn.set_tensor_class(Tensor)
@@ -461,6 +451,7 @@ def _rebuild(cls, array, requires_grad, dtype):
 
 
 from cnn import autograd  # noqa: E402, I001
+from cnn.autograd import aliases  # noqa: E402
 from cnn.autograd.deferred import as_array  # noqa: E402
 from cnn.autograd.function import Node, edge_of  # noqa: E402  (see the end of that file)
 

@@ -323,7 +323,7 @@ def test_view_of_a_transposed_tensor_is_refused():
 
 def test_channels_last_activations_look_ordinary():
     memory = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 4, 5, 3)
-    x = cnn.Tensor._wrap(memory.transpose(0, 3, 1, 2))
+    x = cnn.Tensor._wrap(memory.transpose(0, 3, 1, 2).copy(order="K"))
     assert x.is_contiguous() and x.stride() == (60, 20, 5, 1)
     flat = x.view(2, -1)
     flat[0, 0] = 100

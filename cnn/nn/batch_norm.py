@@ -3,7 +3,7 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html.
 """
 
 from cnn import _cnn
-from cnn.autograd import deferred
+from cnn.autograd import aliases, deferred
 from cnn.autograd.function import Operation
 from cnn.autograd.grad_mode import mode
 from cnn.errors import ShapeError
@@ -40,6 +40,10 @@ def fold(input, running_mean, running_var, weight, bias, eps):
     return None if folded is None else deferred.wait(folded)
 
 
+def _array(tensor):
+    return None if tensor is None else tensor._a
+
+
 class NativeBatchNorm(Operation):
     takes = deferred.Rectified
     bias = None
@@ -48,9 +52,10 @@ class NativeBatchNorm(Operation):
     def apply(cls, x, weight, bias, running_mean, running_var, training, momentum, eps):
         tensors = (x, weight, bias, running_mean, running_var)
         arguments = (*tensors, training, momentum, eps)
-        if training and deferred.state.depth:
+        waits = training and deferred.state.depth and not _cnn.owners_in(aliases.exposed, *map(_array, tensors[:3]))
+        if waits:
             # The statistics are taken now; y waits for the ReLU.
-            *affine, running_mean, running_var = [None if t is None else t._a for t in tensors]
+            *affine, running_mean, running_var = map(_array, tensors)
             mean, var, invstd = _cnn.batch_norm_statistics(*affine, running_mean, running_var, momentum, eps)
 
             def pending(relu=False):

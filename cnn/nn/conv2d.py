@@ -4,7 +4,7 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html."""
 import math
 
 from cnn import _cnn
-from cnn.autograd import deferred
+from cnn.autograd import aliases, deferred
 from cnn.autograd.deferred import Unrectified
 from cnn.autograd.function import Operation
 from cnn.autograd.grad_mode import mode
@@ -82,7 +82,7 @@ def behind_depthwise(input, weight, bias):
     channels = first.arguments[1]
     if w.ndim != 4 or w.shape[1:] != (channels.shape[0], 1, 1) or w.dtype != channels.dtype:
         return None
-    if b is not None and (b.shape != w.shape[:1] or b.dtype != w.dtype):
+    if b is not None and (b.shape != w.shape[:1] or b.dtype != w.dtype) or _cnn.owners_in(aliases.exposed, w, b):
         return None
     return deferred.wait(WaitingConvolution((None, w, b, *POINTWISE, settings.code), before=before))
 
@@ -92,10 +92,17 @@ class Convolution(Operation):
     def apply(cls, x, w, b, geometry):
         if not deferred.state.depth:
             return super().apply(x, w, b, geometry)
-        arguments = (x._a, w._a, None if b is None else b._a, *geometry, settings.code)
-        _cnn.conv2d_check(*arguments)
-        pending = WaitingConvolution(arguments)
-        return cls.wait((x, w, b, geometry), pending, geometry=geometry, saved=arguments[:2])
+        arrays = (x._a, w._a, None if b is None else b._a)
+        how = (*geometry, settings.code)
+        _cnn.conv2d_check(*arrays, *how)
+        arguments = arrays
+        outside = _cnn.owners_in(aliases.exposed, *arrays)
+        if outside:  # somebody may change them before the result is looked at
+            if outside != 1 or 4 * x._a.shape[1] > w._a.shape[0]:
+                return super().apply(x, w, b, geometry)
+            arguments = (x._a.copy(order="K"), *arrays[1:])  # an image: less than a pass over the result
+        pending = WaitingConvolution((*arguments, *how))
+        return cls.wait((x, w, b, geometry), pending, geometry=geometry, saved=arrays[:2])
 
     @staticmethod
     def forward(ctx, x, w, b, geometry):

@@ -42,7 +42,8 @@ def in_format(x, memory_format):
 class Contiguous(Operation):
     @staticmethod
     def forward(ctx, x, memory_format):
-        return in_format(x, memory_format)
+        y = in_format(x, memory_format)
+        return y.copy(order="K") if _cnn.owner_of(y) is _cnn.owner_of(x) else y
 
     @staticmethod
     def backward(ctx, dy):

@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 
 from cnn import _cnn, types
+from cnn.autograd import aliases
 from cnn.tensor import Tensor, _plain
 
 from ._register import alias, function, method
@@ -127,7 +128,10 @@ def from_numpy(ndarray):
     """A tensor that shares memory with a NumPy array. See torch.from_numpy."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {builtins.type(ndarray).__name__})")
-    return Tensor._wrap(ndarray)
+    t = Tensor._wrap(ndarray)
+    t._a = t._a.view()  # the array itself stays the caller's own
+    aliases.expose(t._a)
+    return t
 
 
 @function
@@ -142,7 +146,9 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
 @function
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A tensor that shares memory with a buffer. See torch.frombuffer."""
-    return _finish(np.frombuffer(buffer, dtype.numpy, count, offset), dtype, None, requires_grad)
+    array = np.frombuffer(buffer, dtype.numpy, count, offset)
+    aliases.expose(array)
+    return _finish(array, dtype, None, requires_grad)
 
 
 def _filled(make, doc, name):

@@ -5,14 +5,14 @@ import operator
 
 import numpy as np
 
-from cnn import types
+from cnn import _cnn, types
+from cnn.autograd import aliases
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor, dim_range_message
 
 from ._register import alias, both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
-from .conversion import in_row_order
 
 
 def wrap_dim(dim, ndim):
@@ -53,6 +53,12 @@ class View(Operation):
 
 class Reshape(View):
     is_view = False
+
+    @staticmethod
+    def forward(ctx, x, shape):
+        ctx.shape = x.shape
+        y = x.reshape(shape)
+        return y.copy() if y.base is not None else y
 
     def name(self):
         return "ReshapeAliasBackward0"
@@ -217,28 +223,43 @@ def _reshape_sizes(name, x, shape):
     return shape
 
 
-def _to_row_order(x):
-    """An activation that its layer left channels-last becomes an ordinary array before it is viewed, so that the view
-    and the tensor go on sharing memory."""
-    x._a = in_row_order(x._a)
+def _can_view(x, shape):
+    """Whether the memory of x, as it looks to the user, can be seen in another shape: each new dimension must lie
+    within a run of old ones without gaps (torch's computeStride)."""
+    old = aliases.apparent(x._a)
+    if old.size == 0:
+        return True
+    sizes, steps, rest = old.shape, old.strides, list(shape)
+    run, step = 1, steps[-1] if steps else old.itemsize
+    for d in range(old.ndim - 1, -1, -1):
+        run *= sizes[d]
+        if d and (sizes[d - 1] == 1 or steps[d - 1] == run * step):
+            continue
+        covered = 1
+        while rest and (covered < run or rest[-1] == 1):
+            covered *= rest.pop()
+        if covered != run:
+            return False
+        run, step = 1, steps[d - 1]
+    return all(n == 1 for n in rest)
 
 
 @method()
 def view(self, *size):
     """The same memory in another shape, or seen as another dtype. See torch.Tensor.view."""
     if len(size) == 1 and isinstance(size[0], types.dtype):
+        aliases.lay_in_rows(self._a)
         new = Tensor._wrap(self._a.view(size[0].numpy))
         new._box = self._version_box()
         return new
     shape = _reshape_sizes("view", self, shape_argument("view", size))
-    if not self._a.flags.c_contiguous:
-        if self._lies_channels_last():
-            _to_row_order(self)
-        elif not np.shares_memory(self._a.reshape(shape), self._a) and self._a.size:
+    if not _cnn.lies_plainly(self._a):
+        if not _can_view(self, shape):
             raise RuntimeError(
                 "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
                 "two contiguous subspaces). Use .reshape(...) instead."
             )
+        aliases.lay_in_rows(self._a)
     return View.apply(self, shape)
 
 
@@ -250,11 +271,10 @@ def view_as(self, other):
 
 def _reshape(x, shape):
     shape = _reshape_sizes("reshape", x, shape)
-    if not x._a.flags.c_contiguous:
-        if x._lies_channels_last():
-            _to_row_order(x)
-        elif x._a.size and not np.shares_memory(x._a.reshape(shape), x._a):
+    if not _cnn.lies_plainly(x._a):
+        if not _can_view(x, shape):
             return Reshape.apply(x, shape)
+        aliases.lay_in_rows(x._a)
     return View.apply(x, shape)
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 import numpy as np
 
 from cnn import _cnn, types
+from cnn.autograd import deferred
 from cnn.autograd.grad_mode import enable_grad
 from cnn.tensor import Tensor
 from cnn.utils.hooks import RemovableHandle
@@ -143,6 +144,8 @@ class Optimizer:
         else:
             with enable_grad():
                 loss = closure()
+        if deferred.state.waiting:  # within a Module's forward
+            deferred.settle()
         for group in self.param_groups:
             self._step_group(group)
         return loss

@@ -16,6 +16,11 @@ PyObject *ShapeError, *DTypeError;
     F(set_function_hooks, "(translate, explain): see cnn/ops/_register.py")                                            \
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
     F(backward, "(edges, gradients, keep_graph, store, deliver, add, before, after, finish); see cnn.autograd.engine") \
+    F(owner_of, "(array) -> the array at the bottom of the views, which owns the memory")                              \
+    F(lies_plainly, "(array) -> whether it lies in row order, and not in memory that may be laid out anew")            \
+    F(owners_in, "(dict, *arrays) -> bit i: whether the address of the i-th array's owner is a key")                   \
+    F(lend, "(array, loan) -> a view that holds on to `loan` in place of the array")                                   \
+    F(trade, "(a, b): two arrays of one shape and type exchange their memory")                                         \
     F(group_norm_forward, "(x, groups, weight or None, bias or None, eps) -> (y, mean, invstd)")                       \
     F(group_norm_backward,                                                                                             \
       "(dy, x, groups, weight or None, mean, invstd, want_dx, want_parameters) -> (dx, dweight, dbias)")               \

@@ -56,6 +56,12 @@ long long tensor_version(struct tensor *t);
 /* `t` is a view of `source`, by a step as in the field `view`. -1 with an exception. */
 int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step);
 
+/* The array at the bottom of the views, which owns the memory. */
+PyArrayObject *owner_of(PyArrayObject *array);
+
+/* Whether that one lies channels-last, so that it may be laid out anew (cnn/autograd/aliases.py). */
+int lies_turned(PyArrayObject *array);
+
 /* Whether operations are recorded in this thread. */
 int grad_enabled(void);
 

@@ -219,7 +219,12 @@ int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step)
     Py_XSETREF(t->base, Py_NewRef(is_set(source->base) ? source->base : (PyObject *)source));
     Py_XSETREF(t->view, steps);
     t->view_version = version;
-    return 0;
+    if (!lies_turned((PyArrayObject *)t->array)) {
+        return 0;
+    }
+    PyObject *none = PyObject_CallMethod((PyObject *)t, "_remember_view", NULL);
+    Py_XDECREF(none);
+    return none != NULL ? 0 : -1;
 }
 
 static PyMethodDef tensor_methods[] = {
