@@ -23,6 +23,16 @@ PEERS = {
     "torch bf16 autocast": {"library": "torch", "layout": "channels_last", "bf16": True},
     "onnxruntime": {"library": "onnxruntime"},
 }
+
+
+def checkout(folder):
+    """A peer named "before": cnn as another folder has it; for argparse."""
+    if not list(Path(folder, "cnn").glob("_cnn*")):
+        raise argparse.ArgumentTypeError(f"expected a checkout of cnn with its extension built, got {folder!r}")
+    PEERS["before"] = {"library": "cnn", "checkout": str(Path(folder).resolve())}
+    return folder
+
+
 TITLES = {"train": "training step", "infer": "inference"}
 
 
@@ -33,6 +43,9 @@ def arguments(doc):
     parser.add_argument("--seconds", type=float, default=1.5, help="of one turn (a step longer than that runs once)")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--peers", nargs="*", default=["torch default", "torch channels_last"], help=", ".join(PEERS))
+    parser.add_argument(
+        "--before", type=checkout, metavar="FOLDER", help='another checkout of cnn, built: what "--peers before" means'
+    )
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     return parser
 
@@ -42,7 +55,9 @@ class Side:
 
     def __init__(self, name, job):
         self.name, self.job, self.times = name, job, []
-        environment = dict(os.environ, OMP_NUM_THREADS=str(job["threads"]), PYTHONPATH=str(HERE.parent))
+        environment = dict(
+            os.environ, OMP_NUM_THREADS=str(job["threads"]), PYTHONPATH=job.get("checkout", str(HERE.parent))
+        )
         if job.get("tuned_malloc"):
             environment.update(TUNED_MALLOC)
         self.process = subprocess.Popen(

@@ -2,12 +2,13 @@
 
     python benchmarks/overhead.py
     python benchmarks/overhead.py --only linear
+    python benchmarks/overhead.py --peers before --before ../cnn-of-yesterday
 
 A network for small images, at batch 4, makes some sixty such calls a step.
 """
 
 from calls import calls
-from compare import arguments, compare, save
+from compare import PEERS, arguments, compare, save
 
 import cnn
 
@@ -16,25 +17,25 @@ MANY = 20  # calls that are timed together: one alone is shorter than reading th
 
 def main():
     parser = arguments(__doc__)
-    parser.set_defaults(threads=1, seconds=0.1, rounds=4, peers=["torch"])
+    parser.set_defaults(threads=1, seconds=0.1, rounds=4, peers=["torch default"])
     parser.add_argument("--only", default="", help="part of a call's name")
     args = parser.parse_args()
-    libraries = ["cnn", *args.peers]
+    libraries = {"cnn": {"library": "cnn"}} | {peer: PEERS[peer] for peer in args.peers}
     figures = {}
-    print(f"  {'microseconds a call':42}{'cnn: median':>13}{'best':>8}{'torch: median':>15}{'best':>8}{'ratios':>10}")
+    heads = "".join(f"{peer + ': median':>24}{'best':>8}{'ratios':>11}" for peer in args.peers)
+    print(f"  {'microseconds a call':42}{'cnn: median':>13}{'best':>8}{heads}")
     for name in calls(cnn):
         if args.only not in name:
             continue
-        jobs = {library: {"library": library, "mode": "call", "call": name, "times": MANY} for library in libraries}
+        jobs = {peer: side | {"mode": "call", "call": name, "times": MANY} for peer, side in libraries.items()}
         figures[name] = results = compare(jobs, args)
         row = f"  {name:42}"
-        for library, width in (("cnn", 13), ("torch", 15)):
-            if library in results:
-                median, best = (1e3 / MANY * results[library][key] for key in ("median", "best"))
-                row += f"{median:{width}.2f}{best:8.2f}"
-        if "torch" in results:
-            ratios = (results["torch"][key] / results["cnn"][key] for key in ("median", "best"))
-            row += "".join(f"{ratio:8.2f}" for ratio in ratios)
+        for peer, result in results.items():
+            median, best = (1e3 / MANY * result[key] for key in ("median", "best"))
+            row += f"{median:{13 if peer == 'cnn' else 24}.2f}{best:8.2f}"
+            if peer != "cnn":
+                ratios = (result[key] / results["cnn"][key] for key in ("median", "best"))
+                row += "".join(f"{ratio:{width}.2f}" for ratio, width in zip(ratios, (6, 5), strict=True))
         print(row, flush=True)
     save(args, figures)
 
