@@ -21,7 +21,6 @@ from cnn.tensor import Tensor, is_tensor  # isort: skip
 from cnn import autograd, errors, ops  # isort: skip
 from cnn.amp import GradScaler, autocast
 from cnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from cnn.ops.linear_algebra import linalg
 from cnn.printing import set_printoptions
 from cnn.random import *  # noqa: F403
 from cnn.settings import *  # noqa: F403
@@ -30,7 +29,23 @@ from cnn.nn import as_methods  # isort: skip
 
 globals().update(ops.FUNCTIONS)
 
-from cnn import accelerator, amp, backends, cuda, distributed, hub, jit, mps, nn, onnx, optim, testing, utils, xpu  # isort: skip  # noqa: E402
+from cnn import (
+    accelerator,
+    amp,
+    backends,
+    cuda,
+    distributed,
+    hub,
+    jit,
+    linalg,
+    mps,
+    nn,
+    onnx,
+    optim,
+    testing,
+    utils,
+    xpu,
+)  # isort: skip  # noqa: E402
 from cnn.serialization import load, save  # isort: skip  # noqa: E402
 import cnn.utils.data  # isort: skip  # noqa: E402
 

@@ -29,6 +29,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import random
 import re
 import signal
 import sys
@@ -40,7 +41,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from opinfo_samples import Plain, compare, compare_gradients, convert, leaves, tensors_in, text
+from opinfo_samples import Plain, compare, compare_gradients, convert, leaves, no_farther, tensors_in, text
 
 import cnn
 from cnn.tensor import Tensor
@@ -103,7 +104,9 @@ def _set_seed(op, *args, **kwargs):
 
 
 def _rewired(f):
-    """A lambda of op_db that calls torch.something, calling cnn.something."""
+    """A function of op_db that calls torch.something, calling cnn.something."""
+    if not isinstance(f, types.FunctionType):
+        return f
     scope = {**f.__globals__, "torch": cnn, "wrapper_set_seed": _set_seed}
     return types.FunctionType(f.__code__, scope, f.__name__, f.__defaults__, f.__closure__)
 
@@ -142,6 +145,8 @@ def exists(op):
 def samples_of(op, dtype, count, reference=False):
     """`count` of torch's samples, the first half of them from the start, the rest spread over what follows."""
     torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
     try:
         found = list(itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=_differentiable(op, dtype)), 400))
         if reference:
@@ -253,18 +258,50 @@ def run_sample(op, form, theirs, ours, sample, dtype, number, numpy_state="ignor
     if expects_refusal:
         reason = "a complex result" if want is None else f"{type(want).__name__}: {want}"
         return run("accepted", f"torch: {reason}")
+    want, got = sample.output_process_fn_grad(want), _rewired(sample.output_process_fn_grad)(got)
     problem = compare(got, want, values=op.name not in UNDEFINED_VALUES)
-    if problem:
-        return run("wrong", problem)
+    result, detail = ("wrong", problem) if problem else ("agree", "")
     if not _differentiable(op, getattr(torch, dtype)):
-        if any(t.requires_grad for t in tensors_in(got)):
+        if not problem and any(t.requires_grad for t in tensors_in(got)):
             return run("wrong", "requires grad, torch's result does not")
-        return run("agree")
+    elif not problem:
+        try:
+            with _quiet(), np.errstate(**({"all": "raise"} if numpy_state == "raise" else {})):
+                result, detail = compare_gradients(got, want, leaves(mine), leaves(reference))
+        except Exception as error:
+            return run(refusal_class(error, op.name), f"backward: {type(error).__name__}: {error}")
+    if (
+        result == "wrong"
+        and dtype == "float32"
+        and _no_worse(op, theirs, sample, in_place, problem, got, want, mine, reference)
+    ):
+        return run("agree", "within torch's own error, which is beyond assert_close")
+    return run(result, detail)
+
+
+def _no_worse(op, theirs, sample, in_place, values, got, want, mine, reference):
+    """Where float32 is not enough for assert_close: ours is as near to torch's float64 result as torch's float32 is."""
+
+    def double(x):
+        if isinstance(x, torch.Tensor):
+            wide = x.detach().clone()
+            return (wide.double() if x.dtype == torch.float32 else wide).requires_grad_(x.requires_grad)
+        return torch.float64 if x is torch.float32 else x
+
+    exact_sample = Plain.of(sample, double)
     try:
-        with _quiet(), np.errstate(**({"all": "raise"} if numpy_state == "raise" else {})):
-            return run(*compare_gradients(got, want, leaves(mine), leaves(reference)))
-    except Exception as error:
-        return run(refusal_class(error, op.name), f"backward: {type(error).__name__}: {error}")
+        with _quiet():
+            exact = sample.output_process_fn_grad(_call(theirs, exact_sample, in_place, torch.manual_seed))
+            if not values:
+                compare_gradients(exact, exact, [], [])
+    except Exception:
+        return False
+    if values:
+        trios = zip(tensors_in(got), tensors_in(want), tensors_in(exact), strict=True)
+    else:
+        grads = ([t.grad for t in leaves(x)] for x in (mine, reference, exact_sample))
+        trios = [t for t in zip(*grads, strict=True) if t[1] is not None]
+    return all(no_farther(*t) for t in trios)
 
 
 def run_errors(op, function, limit=12):

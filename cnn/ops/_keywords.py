@@ -16,7 +16,9 @@ TAKES_OUT = frozenset(
     norm normal not_equal ones outer pow prod quantile rand randint randn randperm range reciprocal remainder round
     rsqrt scatter scatter_add searchsorted sgn sigmoid sign sin sinh softmax sort sqrt square stack std sub subtract
     sum take take_along_dim tan tanh tensordot topk tril triu true_divide trunc var vstack where zeros
-    nn.functional.normalize
+    nn.functional.normalize linalg.cholesky linalg.cond linalg.det linalg.eigh linalg.eigvalsh linalg.inv linalg.matmul
+    linalg.matrix_norm linalg.matrix_rank linalg.norm linalg.pinv linalg.qr linalg.slogdet linalg.solve linalg.svd
+    linalg.svdvals linalg.vector_norm
     """.split()
 )
 

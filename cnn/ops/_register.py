@@ -6,6 +6,7 @@ with a keyword that the Python function does not have comes by `_translate`, and
 
 import functools
 import inspect
+from collections import namedtuple
 
 import numpy as np
 
@@ -129,3 +130,14 @@ def inplace(name, operation):
     f.__name__ = name
     f.__doc__ = f"`{name[:-1]}` in place; returns the tensor."
     return method()(f)
+
+
+def return_type(name, *fields):
+    """A tuple with named fields that prints as torch.return_types.NAME."""
+    base = namedtuple(name, fields)
+
+    def text(self):
+        lines = [f"{field}={value!r}" for field, value in zip(fields, self, strict=True)]
+        return f"torch.return_types.{name}(\n" + ",\n".join(lines) + ")"
+
+    return type(name, (base,), {"__repr__": text, "__slots__": ()})

@@ -207,8 +207,8 @@ class Pow(Operation):
                 slope = np.where(b == 0, 0, b * np.power(a, np.subtract(b, 1)))
                 da = sum_to_shape((dy * slope).astype(dy.dtype, copy=False), _shape(a))
             if ctx.needs[1]:
-                log = np.where((a == 0) & (np.asarray(b) >= 0), 0, np.log(a))
-                db = sum_to_shape((dy * y * log).astype(dy.dtype, copy=False), _shape(b))
+                log = np.where((a == 0) & (np.asarray(b) >= 0), 0, np.log(a, dtype=np.float64))  # sums may cancel
+                db = sum_to_shape(dy * y * log, _shape(b)).astype(dy.dtype, copy=False)
         return da, db
 
 

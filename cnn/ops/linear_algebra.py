@@ -1,7 +1,6 @@
-"""Products of matrices and vectors, and what NumPy's linalg offers (`cnn.linalg`)."""
+"""Products of matrices and vectors; factorisations are in cnn/linalg.py."""
 
 import math
-import types as _types
 
 import numpy as np
 
@@ -222,49 +221,3 @@ def einsum(equation, *operands):
         letters = "".join(terms)
         result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
     return Einsum.apply(terms, result, *operands)
-
-
-linalg = _types.ModuleType("cnn.linalg", "Linear algebra of NumPy under torch.linalg's names; no gradients.")
-
-
-def _numpy_linalg(name, f):
-    def g(A, *args, **kwargs):
-        arrays = [x._a if isinstance(x, Tensor) else x for x in args]
-        result = f(A._a, *arrays, **kwargs)
-        return tuple(map(Tensor._wrap, result)) if isinstance(result, tuple) else Tensor._wrap(np.asarray(result))
-
-    g.__name__ = name
-    g.__doc__ = f"numpy.linalg.{name}; no gradient. See torch.linalg.{name}."
-    setattr(linalg, name, g)
-
-
-for _name in (
-    "inv",
-    "det",
-    "slogdet",
-    "eigh",
-    "eigvalsh",
-    "eig",
-    "cholesky",
-    "qr",
-    "pinv",
-    "matrix_rank",
-    "solve",
-    "cond",
-):
-    _numpy_linalg(_name, getattr(np.linalg, _name))
-
-
-def _svd(A, full_matrices=True):
-    """U, S, Vh. See torch.linalg.svd."""
-    return tuple(map(Tensor._wrap, np.linalg.svd(A._a, full_matrices)))
-
-
-def _norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
-    """The vector norm; the Frobenius norm of a matrix. See torch.linalg.norm."""
-    from .reduction import norm
-
-    return norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
-
-
-linalg.svd, linalg.norm, linalg.vector_norm, linalg.matmul = _svd, _norm, _norm, matmul

@@ -2,7 +2,6 @@
 
 import builtins
 import math
-from collections import namedtuple
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
-from ._register import both, function
+from ._register import both, function, return_type
 from .arithmetic import maximum, minimum
 from .conversion import to_type
 from .promotion import title
@@ -245,20 +244,13 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     return std(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
 
 
-def _named(name):
-    """A (values, indices) tuple that prints as torch's."""
-    base = namedtuple(name, ["values", "indices"])
-
-    def text(self):
-        return f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
-
-    return builtins.type(name, (base,), {"__repr__": text, "__slots__": ()})
+def _pair(name):
+    return return_type(name, "values", "indices")
 
 
-MaxResult, MinResult = _named("max"), _named("min")
-SortResult, TopkResult = _named("sort"), _named("topk")
-MedianResult, ModeResult, KthvalueResult = _named("median"), _named("mode"), _named("kthvalue")
-CummaxResult = _named("cummax")
+MaxResult, MinResult = _pair("max"), _pair("min")
+SortResult, TopkResult = _pair("sort"), _pair("topk")
+MedianResult, KthvalueResult = _pair("median"), _pair("kthvalue")
 
 
 def _index_of_extreme(array, dim, largest):
@@ -433,44 +425,6 @@ def cumprod(input, dim, *, dtype=None):
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow. See torch.logsumexp."""
     return LogSumExp.apply(input, _axes(input, dim), keepdim)
-
-
-@both
-def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
-    """The p-norm (2 where not given). See torch.norm."""
-    x = _typed(input, dtype)
-    p = 2 if p in ("fro", None) else p
-    if p == float("inf"):
-        return amax(x.abs(), () if dim is None else dim, keepdim)
-    if p == -float("inf"):
-        return amin(x.abs(), () if dim is None else dim, keepdim)
-    if p == 0:
-        return sum((x != 0).to(x.dtype), dim, keepdim)
-    if p == 1:
-        return sum(x.abs(), dim, keepdim)
-    return Norm.apply(x, float(p), _axes(x, dim), keepdim)
-
-
-class Norm(Operation):
-    @staticmethod
-    def forward(ctx, x, p, axes, keepdim):
-        y = (
-            (np.abs(x) ** p).sum(axis=axes, keepdims=True) ** (1 / p)
-            if p != 2
-            else np.sqrt(np.square(x).sum(axis=axes, keepdims=True))
-        )
-        y = y.astype(x.dtype, copy=False)
-        ctx.saved, ctx.p, ctx.axes, ctx.keepdim = (x, y), p, axes, keepdim
-        return y if keepdim else y.squeeze(axes) if axes is not None else y.reshape(())
-
-    @staticmethod
-    def backward(ctx, dy):
-        # d|x|_p / dx = x |x|^(p-2) / |x|_p^(p-1), and 0 where the norm is 0
-        x, y = ctx.saved
-        dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
-        with np.errstate(all="ignore"):
-            slope = x / y if ctx.p == 2 else x * np.abs(x) ** (ctx.p - 2) / y ** (ctx.p - 1)
-        return np.where(y == 0, 0, dy * slope).astype(x.dtype), None, None, None
 
 
 @both
