@@ -8,6 +8,7 @@
 #include "../simd/simd.h"
 #include "../threads.h"
 #include "conv_tiles.h"
+#include "not_finite.h"
 
 /* ---- correlations ------------------------------------------------------------------------------------------------ */
 
@@ -281,7 +282,11 @@ void FN(direct_forward)(const conv2d_shape *s, const real *x, const real *w, con
         forward_behind_depthwise(&c, s->before, x, w, b, y);
         return;
     }
-    correlate(FN(direct_way_of)(s, CONV2D_FORWARD), &c, x, w, b, y);
+    enum direct_way way = FN(direct_way_of)(s, CONV2D_FORWARD);
+    correlate(way, &c, x, w, b, y);
+    if (way != DIRECT_DEPTHWISE) { /* where nothing surrounds the image */
+        FN(mend_border)(&c, x, w, b, y);
+    }
 }
 
 static int has_taps(correlation c) { return c.h.taps > 0 && c.w.taps > 0; }
@@ -334,7 +339,9 @@ void FN(direct_backward_input)(const conv2d_shape *s, const real *dy, const real
         correlation c = backward_correlation(s, p / across, p % across);
         c.rectified = rectified;
         if (has_taps(c)) {
-            correlate(way, &c, dy, w, NULL, dx + p / across * s->x.h + p % across * s->x.w);
+            real *out = dx + p / across * s->x.h + p % across * s->x.w;
+            correlate(way, &c, dy, w, NULL, out);
+            FN(mend_border)(&c, dy, w, NULL, out);
         }
     }
 }
@@ -347,4 +354,5 @@ void FN(direct_backward_weight)(const conv2d_shape *s, const real *x, const real
     case DIRECT_DEPTHWISE: FN(correlate_depthwise_weight)(&c, x, dy, dw, db); break;
     default: FN(correlate_channels_weight)(&c, x, dy, dw, db);
     }
+    FN(mend_weight)(s, x, dy, dw);
 }

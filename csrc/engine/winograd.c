@@ -32,6 +32,7 @@
 #include "../memory.h"
 #include "../threads.h"
 #include "direct.h"
+#include "not_finite.h"
 #include "pack.h"
 #include "tile.h"
 #include "winograd_transforms.h"
@@ -93,6 +94,7 @@ typedef struct {
     real *db; /* [slot][oc] */
     ptrdiff_t slots, db_slots;
     real *dw;
+    char *spoiled; /* of each chunk of filters: some value is not finite */
 } pass;
 
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t multiple) { return ceil_div(n, multiple) * multiple; }
@@ -383,9 +385,10 @@ static void gradient_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid 
 
 /* ---- sums to pixels ---------------------------------------------------------------------------------------------- */
 
-/* One tile, one vector of channels: y = scale * A' sums A + bias, to m x m pixels. */
-ALWAYS_INLINE void sums_to_pixels(const int m, const real *sums, ptrdiff_t position, vec scale, vec bias, int relu,
-                                  real *y, ptrdiff_t row, ptrdiff_t pixel)
+/* One tile, one vector of channels: y = scale * A' sums A + bias, to m x m pixels. Returns `spoiled`, with NaN in the
+ * lanes where a sum is not finite. */
+ALWAYS_INLINE vec sums_to_pixels(const int m, const real *sums, ptrdiff_t position, vec scale, vec bias, int relu,
+                                 real *y, ptrdiff_t row, ptrdiff_t pixel, vec spoiled)
 {
     const int n = m + 2;
     vec t[6], half[6][4], column[4];
@@ -404,29 +407,94 @@ ALWAYS_INLINE void sums_to_pixels(const int m, const real *sums, ptrdiff_t posit
             vec sum = v_fma(column[i], scale, bias);
             v_store(y + i * row + j * pixel, relu ? v_relu(sum) : sum);
             __builtin_prefetch(y + (i + m) * row + j * pixel, 1, 2);
+            spoiled = v_fma(column[i], v_zero(), spoiled);
         }
     }
+    return spoiled;
 }
 
-ALWAYS_INLINE void tiles_to_pixels(const int m, const pass *p, grid sums, ptrdiff_t tile, ptrdiff_t tiles, real *y,
-                                   ptrdiff_t row, ptrdiff_t pixel)
+ALWAYS_INLINE vec tiles_to_pixels(const int m, const pass *p, grid sums, ptrdiff_t tile, ptrdiff_t tiles, real *y,
+                                  ptrdiff_t row, ptrdiff_t pixel)
 {
+    vec spoiled = v_zero();
     for (ptrdiff_t t = 0; t < tiles; t++) {
         for (ptrdiff_t lane = 0; lane < p->out.c; lane += VLEN) {
             const real *at = sums.p + (tile + t) * sums.tile + lane / TILE_COLS * sums.panel + lane % TILE_COLS;
-            sums_to_pixels(m, at, sums.position, v_load(p->scale + lane), v_load(p->bias + lane), p->relu,
-                           y + t * m * pixel + lane, row, pixel);
+            spoiled = sums_to_pixels(m, at, sums.position, v_load(p->scale + lane), v_load(p->bias + lane), p->relu,
+                                     y + t * m * pixel + lane, row, pixel, spoiled);
         }
     }
+    return spoiled;
+}
+
+/* The same layer without Winograd. */
+static correlation direct_of(const pass *p)
+{
+    const axis rows = {.in = p->in.H,
+                       .out = p->out.H,
+                       .step = 1,
+                       .taps = 3,
+                       .offset = -p->PH,
+                       .spread = 1,
+                       .kernel = p->flip ? 2 : 0,
+                       .kernel_step = p->flip ? -1 : 1};
+    correlation c = {.N = p->N, .IC = p->in.C, .OC = p->out.C, .G = 1, .h = rows, .w = rows, .in = p->in.stride};
+    c.w.in = p->in.W;
+    c.w.out = p->out.W;
+    c.w.offset = -p->PW;
+    c.out.c = 1;
+    c.w_oc = p->w_n;
+    c.w_ic = p->w_k;
+    c.w_kh = 3;
+    c.w_kw = 1;
+    c.scale = p->scale;
+    c.relu = p->relu;
+    return c;
+}
+
+/* A value that is not finite spoils whatever shares a tile with it, and so does a transform of large values that
+ * overflows. Channels of these tiles, the first at (top, left) of image n, are summed directly. */
+static void mend_tiles(const pass *p, grid sums, ptrdiff_t tile, ptrdiff_t tiles, real *y, ptrdiff_t row,
+                       ptrdiff_t pixel, ptrdiff_t n, ptrdiff_t top, ptrdiff_t left)
+{
+    correlation c = direct_of(p);
+    char *room = memory_get(FN(direct_sums_room)(&c) + (size_t)p->out.c), *which = room + FN(direct_sums_room)(&c);
+    if (room == NULL) {
+        kernel_abort(KERNEL_NO_MEMORY);
+        return;
+    }
+    for (ptrdiff_t t = 0; t < tiles; t++, y += p->m * pixel, left += p->m) {
+        int any = 0;
+        pass one = *p;
+        one.out.c = VLEN;
+        for (ptrdiff_t lane = 0; lane < p->out.c; lane += VLEN, one.scale += VLEN, one.bias += VLEN) {
+            grid at = sums;
+            at.p += lane / TILE_COLS * sums.panel + lane % TILE_COLS;
+            vec spoiled = p->m == 4 ? tiles_to_pixels(4, &one, at, tile + t, 1, y + lane, row, pixel)
+                                    : tiles_to_pixels(2, &one, at, tile + t, 1, y + lane, row, pixel);
+            for (ptrdiff_t i = 0; i < VLEN; i++) {
+                which[lane + i] = spoiled[i] != spoiled[i];
+                any |= which[lane + i];
+            }
+        }
+        for (ptrdiff_t i = 0; any && i < p->m * p->m; i++) {
+            ptrdiff_t oh = top + i / p->m, ow = left + i % p->m;
+            if (oh < p->out.H && ow < p->out.W) {
+                FN(direct_sums)(&c, p->x + n * p->in.stride.n, p->w, p->bias, oh, ow, which, room,
+                                y + i / p->m * row + i % p->m * pixel);
+            }
+        }
+    }
+    memory_put(room);
 }
 
 static void some_tiles_to_pixels(const pass *p, grid sums, ptrdiff_t tile, ptrdiff_t tiles, real *y, ptrdiff_t row,
-                                 ptrdiff_t pixel)
+                                 ptrdiff_t pixel, ptrdiff_t n, ptrdiff_t top, ptrdiff_t left)
 {
-    if (p->m == 4) {
-        tiles_to_pixels(4, p, sums, tile, tiles, y, row, pixel);
-    } else {
-        tiles_to_pixels(2, p, sums, tile, tiles, y, row, pixel);
+    vec spoiled = p->m == 4 ? tiles_to_pixels(4, p, sums, tile, tiles, y, row, pixel)
+                            : tiles_to_pixels(2, p, sums, tile, tiles, y, row, pixel);
+    if (v_has_nan(spoiled)) {
+        mend_tiles(p, sums, tile, tiles, y, row, pixel, n, top, left);
     }
 }
 
@@ -464,16 +532,16 @@ static void output_strips(const pass *p, ptrdiff_t begin, ptrdiff_t end, grid su
     for (ptrdiff_t strip = begin; strip < end; strip++, tile += p->tile_cols) {
         ptrdiff_t n = strip / p->tile_rows, top = strip % p->tile_rows * m, rows = at_most(m, f->H - top);
         if (p->pool) {
-            some_tiles_to_pixels(p, sums, tile, p->tile_cols, space, row, f->c);
+            some_tiles_to_pixels(p, sums, tile, p->tile_cols, space, row, f->c, n, top, 0);
             pool_strip(p, space, row, n, top);
             continue;
         }
         real *y = p->y + n * f->stride.n + top * f->stride.h;
         /* Whole tiles go straight to their place, the others by way of scratch. */
         ptrdiff_t whole = f->direct && rows == m ? f->W / m : 0, rest = p->tile_cols - whole;
-        some_tiles_to_pixels(p, sums, tile, whole, y, f->stride.h, f->stride.w);
+        some_tiles_to_pixels(p, sums, tile, whole, y, f->stride.h, f->stride.w, n, top, 0);
         if (rest > 0) {
-            some_tiles_to_pixels(p, sums, tile + whole, rest, space, row, f->c);
+            some_tiles_to_pixels(p, sums, tile + whole, rest, space, row, f->c, n, top, whole * m);
             copy_out(f, space, row, rows, f->W - whole * m, y + whole * m * f->stride.w);
         }
         if (p->rectified != NULL) {
@@ -502,8 +570,8 @@ static void slots_chunk(void *context, ptrdiff_t chunk)
     }
 }
 
-/* dw of input channel k, for a vector of output channels. */
-ALWAYS_INLINE void gradient_to_filters(const int m, const pass *p, ptrdiff_t k, ptrdiff_t n)
+/* dw of input channel k, for a vector of output channels. Returns `spoiled`, with NaN where it is not finite. */
+ALWAYS_INLINE vec gradient_to_filters(const int m, const pass *p, ptrdiff_t k, ptrdiff_t n, vec spoiled)
 {
     ptrdiff_t C = p->in.C;
     vec u[6], half[6][3], g[3];
@@ -521,9 +589,11 @@ ALWAYS_INLINE void gradient_to_filters(const int m, const pass *p, ptrdiff_t k, 
         transform_gradient(m, u, g);
         for (int i = 0; i < 3; i++) {
             v_store(taps + (3 * i + j) * VLEN, g[i]);
+            spoiled = v_fma(g[i], v_zero(), spoiled);
         }
     }
     pack_transposed(9, at_most(VLEN, p->out.C - n), taps, VLEN, p->dw + (n * C + k) * 9, C * 9, 0);
+    return spoiled;
 }
 
 static void gradient_chunk(void *context, ptrdiff_t chunk)
@@ -531,15 +601,13 @@ static void gradient_chunk(void *context, ptrdiff_t chunk)
     const pass *p = context;
     ptrdiff_t begin, end;
     chunk_bounds(p->in.C, at_most(p->in.C, CHUNKS), chunk, &begin, &end);
+    vec spoiled = v_zero();
     for (ptrdiff_t k = begin; k < end; k++) {
         for (ptrdiff_t n = 0; n < p->out.C; n += VLEN) {
-            if (p->m == 4) {
-                gradient_to_filters(4, p, k, n);
-            } else {
-                gradient_to_filters(2, p, k, n);
-            }
+            spoiled = p->m == 4 ? gradient_to_filters(4, p, k, n, spoiled) : gradient_to_filters(2, p, k, n, spoiled);
         }
     }
+    p->spoiled[chunk] = (char)v_has_nan(spoiled);
 }
 
 /* ---- fused chunks ------------------------------------------------------------------------------------------------ */
@@ -700,6 +768,7 @@ static void panel_chunk(void *context, ptrdiff_t chunk)
     pass panel = *p;
     panel.out.C = at_most(lanes, p->out.C - n);
     panel.out.c = lanes;
+    panel.w += n * p->w_n;
     panel.y += n * p->out.stride.c;
     panel.scale += n;
     panel.bias += n;
@@ -931,7 +1000,12 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
         if (p.slots > 1) {
             parallel_for(chunks_of(gradient_size(&p), SLOTS_GRAIN), slots_chunk, &p);
         }
+        char spoiled[CHUNKS] = {0};
+        p.spoiled = spoiled;
         parallel_for(at_most(p.in.C, CHUNKS), gradient_chunk, &p);
+        if (memchr(spoiled, 1, CHUNKS) != NULL) {
+            FN(mend_all_weights)(s, x, dy, dw);
+        }
         for (ptrdiff_t oc = 0; db != NULL && oc < s->OC; oc++) {
             db[oc] = 0;
             for (ptrdiff_t slot = 0; slot < p.db_slots; slot++) {

@@ -5,6 +5,7 @@
  *   v_store(p,v) and back
  *   v_set1(s)    s in every lane;  v_zero() all zero
  *   v_relu(v)    negative lanes become 0; NaN stays
+ *   v_has_nan(v) whether any lane is NaN
  *   v_fma(a,b,c) a*b + c, fused where the machine can (the build sets -ffp-contract=fast)
  *
  * The width follows the instruction set that the file is compiled for; no intrinsics, so the same line is SSE2, AVX2,
@@ -61,6 +62,17 @@ static inline vec v_relu(vec v)
 {
     typedef __typeof__(v <= v) mask;
     return (vec)((mask)v & ~(v <= 0));
+}
+
+static inline int v_has_nan(vec v)
+{
+    typedef long long words __attribute__((vector_size(VBYTES)));
+    words nan = (words)(v != v);
+    long long any = 0;
+    for (int i = 0; i < VBYTES / 8; i++) {
+        any |= nan[i];
+    }
+    return any != 0;
 }
 
 static inline vec v_fma(vec a, vec b, vec c) { return a * b + c; }
