@@ -568,6 +568,5 @@ def meshgrid(*tensors, indexing="ij"):
     shape, n = [x._a.size for x in tensors], len(tensors)
     grids = [x.reshape((1,) * i + (-1,) + (1,) * (n - 1 - i)).expand(shape) for i, x in enumerate(tensors)]
     if swapped:
-        grids[:2] = [grid.transpose(0, 1) for grid in grids[1::-1]]
-        grids[2:] = [grid.transpose(0, 1) for grid in grids[2:]]
+        grids[:2] = grids[1::-1]
     return tuple(grids)
