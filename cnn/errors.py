@@ -9,5 +9,9 @@ from cnn._cnn import DTypeError, ShapeError
 __all__ = ["CheckpointError", "DTypeError", "ShapeError"]
 
 
+class RangeError(IndexError, RuntimeError):
+    """An index that is out of range, where torch raises the one or the other, depending on the memory."""
+
+
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or read: the message names the file, what was expected and what came."""

@@ -140,3 +140,59 @@ def test_what_cannot_be_assigned_is_named():
         x[0] = "a"
     x[:] = [1, 2]  # torch refuses
     assert x.tolist() == [1, 2]
+
+
+FUNCTIONS = """
+T(3.).flip(0) | T(3.).flip(1) | x.flip(0, 0) | T(3.).unfold(0, 1, 1) | T(3.).unfold(0, 0, 1) | T(3.).unfold(0, 2, 1)
+x.unfold(0, -1, 1) | x.unfold(0, 3, 1) | x.unfold(0, 1, 0) | x.unfold(2, 0, 1) | torch.zeros(0, 2).unfold(1, 2, 1)
+T(3.).movedim(0, 0) | x.movedim((0, 0), (1, 2)) | x.movedim((0, 1), (1, 1)) | x.movedim((0, 1), (1,))
+x.roll((1, 2), 0) | x.roll((1, 2), (0,)) | x.roll((1, 2)) | x.roll(1, (0, 1)) | T(3.).roll(1) | T(3.).roll(1, 0)
+x.roll((1, 2), (0, -1)) | x.roll(5) | x[:1].squeeze((0, 0)) | x[:1].squeeze((0, 1)) | T(3.).squeeze(0)
+x.unflatten(2, (2, -1)) | x.unflatten(2, (3, -1)) | x.unflatten(-1, (-1, -1)) | T(3.).unflatten(0, (1, 1))
+x.transpose(0, 1).unflatten(0, (3, 1)) | x.narrow(0, -1, 1) | x.narrow(0, -3, 1) | x.narrow(0, 0, 3)
+x.narrow(0, T(0), 1) | x.narrow(0, 2, 0) | x.narrow(0, 1, -1) | T(3.).narrow(0, 0, 1) | x.select(0, 2) | x.select(1, -4)
+T(3.).select(0, 0) | x[0].diagonal().fill_(1) | x.diagonal(1, -1, 0).mul_(2) | x.diagonal(0, 1, 1) | x.diagonal(9)
+x[0].diag().fill_(2) | x.index_select(0, T([0.])) | x.index_select(0, T([[0]])) | x.index_select(1, T([-1]))
+x.index_select(1, T([2, 0, 2])) | T(3.).index_select(0, T([0])) | T(3.).index_select(0, T(0)) | x.index_select(1, T(1))
+x.index_fill_(0, T([[0]]), 3) | x.index_fill_(0, T([0]), T(3.)) | x.index_fill_(0, T([0]), T([3.]))
+x.index_fill_(1, T([-1]), 2) | T(3.).index_fill_(0, T([0]), 1.) | T(3.).index_fill_(0, T([1]), 1.)
+x.index_copy_(0, T([0, 0]), x + 1) | x.index_copy_(0, T([0]), x + 1) | x.index_copy_(0, T([0]), (x + 1)[:1].double())
+x.index_copy_(1, T([-1]), x[:, :1]) | T(3.).index_copy_(0, T([0]), T(4.)) | x.index_copy_(2, T([1, 3]), x[:, :, :2] + 1)
+x.index_add_(0, T([0, 0]), x + 1) | x.index_add_(0, T([0, 2]), x + 1) | x.index_add_(0, T([0, -1]), x + 1)
+x.index_add_(0, T([0]), x + 1) | T(3.).index_add_(0, T([0]), T(4.)) | x.index_add_(2, T([1, 3]), x[..., :2], alpha=2)
+x.masked_scatter_(x > 3, T([1.])) | x.masked_scatter_(x > 20, T([1., 2., 3., 4.])) | x.masked_fill_(x[..., :2] > 3, 1)
+x.masked_fill(x[0] > 3, 1) | x[0].masked_fill_(x > 3, 1) | T(3.).take(T(0)) | T(3.).take(T([0, -1]))
+x.take(T([[24]])) | x.take(T([[-1]])) | x.take(T([0.])) | x.expand(2, 2, 3, 4).zero_() | x[:1].expand(2, 3, 4).zero_()
+x[:1].expand(2, 3, 4).add_(1) | x[:1].expand(2, 3, 4).copy_(x) | x[:1].expand(2, 3, 4).mul_(2)
+x[:1].expand(2, 3, 4).masked_fill_(x > 3, 1) | x[:1].expand(2, 3, 4).fill_(2) | x[:1].expand(2, 3, 4).fill_(T(2.))
+x[:1].expand(2, 3, 4).clamp_(0, 1) | x[:1].expand(2, 3, 4).normal_() | x[:1].expand(2, 3, 4).relu_()
+x[:1].expand(2, 3, 4).index_fill_(0, T([0]), 1.) | x[:1].expand(2, 3, 4).scatter_(0, T([[[0]]]), 1.)
+x[:1].expand(2, 3, 4).index_add_(0, T([0]), x[:1]) | x[:1].expand(2, 3, 4).masked_scatter_(x > 3, x)
+x[:1].expand(2, 3, 4).index_copy_(0, T([0]), x[:1]) | x[:1].expand(2, 3, 4).exp_() | x[:1].expand(2, 3, 4)[1].add_(1)
+x.expand(2, 3, 4).add_(1) | x[:1].expand(1, 3, 4).add_(1) | torch.zeros(4, 0, 3).expand(4, 0, 3).add_(1)
+torch.cat([]) | torch.stack([]) | torch.broadcast_tensors(x, x[0, 0])[1] | T(3.).nonzero() | T(3.).argwhere()
+torch.meshgrid(x[0, 0], x[0, 1, :3], indexing="xy")[1] | torch.meshgrid(x[0, 0], x[0, 1, :3], T(2.), indexing="xy")[2]
+torch.meshgrid(x[0, 0], x[0, 0].int(), indexing="ij")[1] | torch.meshgrid(x[0, 0], indexing="k")[0]
+torch.meshgrid(x[0, 0][:1], x[0, 1], indexing="ij")[1].zero_() | torch.meshgrid(x[0, 0], x[0, 1], indexing="ij")[0].add_(1)
+""".replace("\n", "|").split("|")
+PIECES = """
+torch.zeros(2, 0).chunk(2, 1) | torch.zeros(2, 0).split(2, 1) | torch.zeros(2, 0).split(0, 1) | T(3.).chunk(1)
+torch.zeros(2, 5).chunk(4, 1) | torch.zeros(2, 5).tensor_split((-2, 7, 3), 1) | T(3.).split(1) | x.chunk(0) | x.split(0)
+torch.zeros(2, 5).tensor_split(T(2), 1) | torch.zeros(2, 5).tensor_split(T([2, 3]), 1) | x.tensor_split(0)
+x.split([1, 1], 1) | x.split([1, 2], 1) | x.split([-1, 4], 1) | x.split(-1, 1) | x.unbind(3) | x.unbind(1) | T(3.).unbind()
+torch.tensor_split(x, 2, -1) | torch.tensor_split(x, 5, 1) | torch.tensor_split(x, [1], 2) | T(3.).tensor_split(2)
+""".replace("\n", "|").split("|")
+
+
+@harness.needs_torch
+@pytest.mark.parametrize("call", [call.strip() for call in FUNCTIONS if call.strip()])
+def test_functions(call):
+    """What each returns, and what became of x: a view that was written through, or an error of the same kind."""
+    _compare(f"y = {call}")
+
+
+@harness.needs_torch
+@pytest.mark.parametrize("call", [call.strip() for call in PIECES if call.strip()])
+def test_pieces(call):
+    _compare(f"pieces = {call}; y = T([list(p.shape) + [float(p.sum())] for p in pieces])")
+    _compare(f"pieces = [p.fill_(i) for i, p in enumerate({call})]")

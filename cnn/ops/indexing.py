@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from cnn.autograd.function import Operation
-from cnn.errors import ShapeError
+from cnn.autograd.function import Operation, check_overlap
+from cnn.errors import RangeError, ShapeError
 from cnn.tensor import Tensor
 
 from ._register import both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
+from .items import Index, put
 from .shape import wrap_dim
 
 
@@ -134,13 +135,36 @@ def scatter_add(input, dim, index, src):
 def index_select(input, dim, index):
     """The slices at `index` along a dimension. See torch.index_select."""
     dim = wrap_dim(dim, input._a.ndim)
-    return input[(slice(None),) * dim + (index.reshape(-1),)]
+    if index._a.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    arrays = _along("index_select", input, dim, index, negative=False)
+    if not input._a.ndim:
+        if index._a.size != 1:
+            raise RuntimeError("index_select(): Index to scalar can have only 1 value")
+        return input.clone()
+    return Index.apply(input, arrays)
+
+
+def _along(name, x, dim, index, negative=True):
+    """index along a dimension of x, as a tuple for x[...], checked."""
+    places, size = index._a, x._a.shape[dim] if x._a.ndim else 1
+    if places.dtype not in (np.int32, np.int64):
+        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index")
+    bad = places[(places < (-size if negative else 0)) | (places >= size)]
+    if bad.size:
+        raise RangeError(f"{name}(): index {bad.flat[0]} is out of bounds for dimension {dim} with size {size}")
+    return (slice(None),) * dim + (np.atleast_1d(places),)
 
 
 @method()
 def index_add_(self, dim, index, source, *, alpha=1):
     """self[index[i]] += alpha * source[i] for dim 0. See torch.Tensor.index_add_."""
     dim = wrap_dim(dim, self._a.ndim)
+    arrays = _along("index_add_", self, dim, index, negative=False)
+    _check_source("index_add_", self, dim, index, source)
+    if not self._a.ndim or not source._a.ndim:
+        put(self, (None,) if not self._a.ndim else (...,), arrays, source * alpha if alpha != 1 else source, True)
+        return self
     shape = [1] * self._a.ndim
     shape[dim] = -1
     full = np.broadcast_to(index._a.reshape(shape), source._a.shape)
@@ -150,21 +174,58 @@ def index_add_(self, dim, index, source, *, alpha=1):
 @method()
 def index_fill_(self, dim, index, value):
     """The slices at index become value. See torch.Tensor.index_fill_."""
-    self[(slice(None),) * wrap_dim(dim, self._a.ndim) + (index,)] = value
-    return self
+    dim = wrap_dim(dim, self._a.ndim)
+    if index._a.ndim > 1:
+        raise RuntimeError("Index has to be a vector/scalar")
+    if isinstance(value, Tensor):
+        if value._a.ndim:
+            raise RuntimeError(
+                "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value._a.ndim} dimension(s)."
+            )
+        value = value.to(self.dtype)
+    else:
+        value = np.asarray(value, self._a.dtype)
+    return put(self, (...,) if self._a.ndim else (None,), _along("index_fill_", self, dim, index), value)
 
 
 @method()
 def index_copy_(self, dim, index, source):
     """The slices at index become those of source. See torch.Tensor.index_copy_."""
-    self[(slice(None),) * wrap_dim(dim, self._a.ndim) + (index,)] = source
-    return self
+    dim = wrap_dim(dim, self._a.ndim)
+    if source._a.dtype != self._a.dtype:
+        raise RuntimeError(
+            f"index_copy_(): self and source expected to have the same dtype, but got (self) {self.dtype} and (source) "
+            f"{source.dtype}"
+        )
+    check_overlap(self._a)
+    arrays = _along("index_copy_", self, dim, index, negative=False)
+    _check_source("index_copy_", self, dim, index, source)
+    return put(self, (...,) if self._a.ndim else (None,), arrays, source)
+
+
+def _check_source(name, x, dim, index, source):
+    """IndexError or RuntimeError, as torch has them, for a source that does not go with index and x."""
+    if index._a.ndim > 1:
+        raise RangeError(f"{name}(): Index should have dimension 1 or 0 (got {index._a.ndim})")
+    count, given = index._a.size, source._a.shape[dim] if source._a.ndim > dim else 1
+    if count != given:
+        raise RangeError(f"{name}(): Number of indices ({count}) should be equal to source.size(dim) ({given})")
+    expected, got = list(x._a.shape), list(source._a.shape)
+    if source._a.ndim and x._a.ndim and (expected[:dim] + expected[dim + 1 :] != got[:dim] + got[dim + 1 :]):
+        raise RangeError(f"{name}(): Source of shape {got} does not go into {expected} along dimension {dim}")
 
 
 @both
 def take(input, index):
     """Elements by their position in the flattened input. See torch.take."""
-    return input.reshape(-1)[index]
+    size = input._a.size
+    if index._a.dtype != np.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
+    bad = index._a[(index._a < -size) | (index._a >= size)]
+    if bad.size:
+        raise IndexError(f"out of range: tried to access index {bad.flat[0]} on a tensor of {size} elements.")
+    return Index.apply(input.reshape(-1), (index._a,))
 
 
 @both
@@ -194,7 +255,10 @@ class MaskedFill(Operation):
         return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv)
 
 
-def _mask(mask):
+def _mask(x, mask, in_place=False):
+    shape = broadcast_shape("masked_fill", x._a.shape, mask._a.shape)
+    if in_place and shape != x._a.shape:
+        raise ShapeError(f"output with shape {list(x._a.shape)} doesn't match the broadcast shape {list(shape)}")
     if mask._a.dtype.kind != "b":
         raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype " + mask.dtype.name)
     return mask._a
@@ -203,13 +267,13 @@ def _mask(mask):
 @both
 def masked_fill(input, mask, value):
     """value where mask is true. See torch.Tensor.masked_fill."""
-    return MaskedFill.apply(input, _mask(mask), value)
+    return MaskedFill.apply(input, _mask(input, mask), value)
 
 
 @method()
 def masked_fill_(self, mask, value):
     """masked_fill in place."""
-    return MaskedFill.apply_(self, _mask(mask), value)
+    return MaskedFill.apply_(self, _mask(self, mask, True), value)
 
 
 @both
@@ -222,8 +286,16 @@ def masked_select(input, mask):
 @method()
 def masked_scatter_(self, mask, source):
     """The elements where mask is true become those of source, in order. See torch.Tensor.masked_scatter_."""
+    if mask._a.dtype != np.bool_:
+        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype " + mask.dtype.name)
+    if source._a.dtype != self._a.dtype:
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes")
+    check_overlap(self._a)
     full = mask.expand(self.shape)
-    self[full] = source.reshape(-1)[: int(full._a.sum())]
+    count = int(np.count_nonzero(full._a))
+    if count > source._a.size:
+        raise RuntimeError("masked_scatter: expected self.numel() >= mask.sum()")
+    self[full] = source.reshape(-1)[:count]
     return self
 
 
@@ -237,7 +309,7 @@ def nonzero(input, *, as_tuple=False):
     return Tensor._wrap(np.ascontiguousarray(rows, np.int64))
 
 
-@function
+@both
 def argwhere(input):
     """A row of indices for every element that is not zero. See torch.argwhere."""
     return nonzero(input)

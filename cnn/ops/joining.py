@@ -83,7 +83,8 @@ def _check_list(name, tensors):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError(f"{name}(): expected a non-empty list of Tensors")
+        kind = ValueError if name == "cat" else RuntimeError
+        raise kind(f"torch.{name}(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {x.__class__.__name__}")
@@ -153,10 +154,16 @@ def vstack(tensors):
 @function
 def split(tensor, split_size_or_sections, dim=0):
     """Views of pieces along one dimension. See torch.split."""
+    if not tensor._a.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     dim = wrap_dim(dim, tensor._a.ndim)
     size = tensor._a.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
         sizes = [int(n) for n in split_size_or_sections]
+        if any(n < 0 for n in sizes):
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={sizes}"
+            )
         if sum(sizes) != size:
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension "
@@ -164,9 +171,11 @@ def split(tensor, split_size_or_sections, dim=0):
             )
     else:
         step = int(split_size_or_sections)
-        if step <= 0 and size:
+        if step < 0:
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
+        if step == 0 and size:
             raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
-        sizes = [min(step, size - i) for i in range(0, size, step)] or [0]
+        sizes = [min(step, size - i) for i in range(0, size, max(step, 1))] or [0]
     result = Split.apply(tensor, sizes, dim)
     return result if isinstance(result, tuple) else (result,)
 
@@ -188,27 +197,41 @@ def chunk(input, chunks, dim=0):
     """At most `chunks` views of equal size along one dimension. See torch.chunk."""
     if chunks <= 0:
         raise RuntimeError("chunk expects `chunks` to be greater than 0, got: " + str(chunks))
+    if not input._a.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     size = input._a.shape[wrap_dim(dim, input._a.ndim)]
-    return split(input, max(-(-size // chunks), 1), dim)
+    return split(input, -(-size // chunks), dim) if size else split(input, [0] * chunks, dim)
 
 
-@function
+@both
 def tensor_split(input, indices_or_sections, dim=0):
-    """Views of pieces, cut at indices or into so many parts. See torch.tensor_split."""
+    """Views of pieces, cut at indices or into so many parts: numbers, or a tensor of them. See torch.tensor_split."""
+    if not input._a.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim]
+    if isinstance(indices_or_sections, Tensor):
+        if indices_or_sections._a.dtype != np.int64 or indices_or_sections._a.ndim > 1:
+            raise RuntimeError("tensor_split expected tensor_indices_or_sections to be an int64 tensor of 0 or 1 dims")
+        indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
         n = indices_or_sections
-        return split(input, [size // n + (i < size % n) for i in range(n)], dim)
-    cuts = [0, *[min(i, size) for i in indices_or_sections], size]
-    return split(input, [b - a for a, b in zip(cuts, cuts[1:], strict=False)], dim)
+        if n <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {n}")
+        cuts = [0]
+        for i in range(n):
+            cuts.append(cuts[-1] + size // n + (i < size % n))
+    else:
+        cuts = [0, *indices_or_sections, size]
+    everything = (slice(None),) * dim
+    return tuple(input[(*everything, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False))
 
 
 @both
 def unbind(input, dim=0):
     """All slices along one dimension, as a tuple. See torch.unbind."""
     if input._a.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, input._a.ndim)
     if input._a.shape[dim] == 0:
         return ()

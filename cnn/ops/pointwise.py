@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnn import types
-from cnn.autograd.function import Operation
+from cnn.autograd.function import Operation, check_overlap
 from cnn.tensor import Tensor
 
 from ._register import alias, both, function, inplace, method
@@ -283,6 +283,8 @@ class Fill(Operation):
     @staticmethod
     def forward_(ctx, x, value):
         ctx.shape = np.shape(value)
+        if isinstance(value, np.ndarray):
+            check_overlap(x)
         x[...] = value
         return x
 

@@ -28,6 +28,15 @@ def wrap_dim(dim, ndim):
     return dim + limit if dim < 0 else dim
 
 
+def distinct_dims(dims, ndim):
+    """Several dimensions, counted from the front."""
+    dims = tuple(wrap_dim(d, ndim) for d in dims)
+    for i, d in enumerate(dims):
+        if d in dims[:i]:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+    return dims
+
+
 def shape_argument(name, args):
     """(2, 3), [2, 3] or Size([2, 3]) given to the function `name` as one argument or as several."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
@@ -188,7 +197,7 @@ class Unfold(Operation):
         dim, size, step = ctx.arguments
         dx = np.zeros(ctx.shape, dy.dtype)
         count = dy.shape[dim]
-        for k in range(size):
+        for k in range(size if count else 0):
             index = [slice(None)] * dx.ndim
             index[dim] = slice(k, k + step * (count - 1) + 1, step)
             dx[tuple(index)] += dy[..., k]
@@ -323,12 +332,20 @@ def ravel(input):
 def unflatten(input, dim, sizes):
     """Split one dimension into several. See torch.unflatten."""
     dim = wrap_dim(dim, input._a.ndim)
-    sizes = list(sizes)
-    if -1 in sizes:
+    sizes, size = list(sizes), input._a.shape[dim] if input._a.ndim else 1
+    if not input._a.ndim:
+        raise RuntimeError("unflatten: a 0-d tensor has no dimension to split")
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    if sizes.count(-1) == 1:
         i = sizes.index(-1)
-        rest = int(np.prod(sizes[:i] + sizes[i + 1 :], dtype=np.int64))
-        sizes[i] = input._a.shape[dim] // max(rest, 1)
-    return input.reshape(*input._a.shape[:dim], *sizes, *input._a.shape[dim + 1 :])
+        rest = math.prod(sizes[:i] + sizes[i + 1 :])
+        sizes[i] = size // rest if rest > 0 and size % rest == 0 else -1
+    if min(sizes) < 0 or math.prod(sizes) != size:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {sizes} don't multiply up to the size of dim {dim} ({size}) in the input tensor"
+        )
+    return input.view(*input._a.shape[:dim], *sizes, *input._a.shape[dim + 1 :])
 
 
 @both
@@ -339,7 +356,7 @@ def squeeze(input, dim=None):
         dims = tuple(i for i, n in enumerate(shape) if n == 1)
     else:
         wanted = dim if isinstance(dim, (tuple, list)) else (dim,)
-        dims = tuple(d for d in (wrap_dim(d, len(shape)) for d in wanted) if shape and shape[d] == 1)
+        dims = tuple(d for d in distinct_dims(wanted, len(shape)) if shape and shape[d] == 1)
     return Squeeze.apply(input, dims)
 
 
@@ -409,6 +426,16 @@ def movedim(input, source, destination):
     n = input._a.ndim
     src = [wrap_dim(s, n) for s in (source if isinstance(source, (tuple, list)) else [source])]
     dst = [wrap_dim(d, n) for d in (destination if isinstance(destination, (tuple, list)) else [destination])]
+    if len(src) != len(dst):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({src} dims) should contain the same number of dims "
+            f"as destination ({dst} dims)"
+        )
+    for name, dims in (("source", src), ("destination", dst)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")
+    if not n:
+        return Permute.apply(input, ())
     rest = [d for d in range(n) if d not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         rest.insert(d, s)
@@ -462,7 +489,7 @@ def broadcast_to(input, size):
 def broadcast_tensors(*tensors):
     """All tensors expanded to their common shape. See torch.broadcast_tensors."""
     shape = broadcast_shape("broadcast_tensors", *[t._a.shape for t in tensors])
-    return tuple(t.expand(shape) for t in tensors)
+    return tuple(t if t._a.shape == shape else t.expand(shape) for t in tensors)
 
 
 @method()
@@ -488,8 +515,8 @@ def at_least(n, x):
 @both
 def flip(input, *dims):
     """The order along some dimensions reversed (a copy). See torch.flip."""
-    dims = shape_argument("flip", dims)
-    return Flip.apply(input, tuple(wrap_dim(d, input._a.ndim) for d in dims))
+    dims = distinct_dims(shape_argument("flip", dims), input._a.ndim)
+    return Flip.apply(input, dims if input._a.ndim else ())
 
 
 def _flipped(name, dim, ndim):
@@ -509,10 +536,17 @@ _flipped("fliplr", 1, 2)
 @both
 def roll(input, shifts, dims=None):
     """Elements moved round along dimensions. See torch.roll."""
-    if dims is not None:
-        several = isinstance(dims, (tuple, list))
-        dims = tuple(wrap_dim(d, input._a.ndim) for d in dims) if several else wrap_dim(dims, input._a.ndim)
-    return Roll.apply(input, shifts, dims)
+    shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    if dims is None:
+        if len(shifts) != 1:
+            raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")
+        return Roll.apply(input, shifts[0], None)
+    dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+    if len(shifts) != len(dims):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+    if not input._a.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return Roll.apply(input, shifts, tuple(wrap_dim(d, input._a.ndim) for d in dims))
 
 
 @both
@@ -524,7 +558,17 @@ def rot90(input, k=1, dims=(0, 1)):
 @method()
 def unfold(self, dimension, size, step):
     """All windows of `size` along a dimension, as a new last dimension. See torch.Tensor.unfold."""
-    return Unfold.apply(self, wrap_dim(dimension, self._a.ndim), size, step)
+    dim = wrap_dim(dimension, self._a.ndim)
+    length = self._a.shape[dim] if self._a.ndim else 1
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if size > length:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {length} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    if not self._a.ndim:
+        return self[None][:size]
+    return Unfold.apply(self, dim, size, step)
 
 
 @both
