@@ -197,11 +197,13 @@ class Body(Steps):
             return f"{self.new()} = {relu.format(x)}"
         if kind < 0.9:
             pool = self.pick(
-                "F.max_pool2d({}, 2)", "F.avg_pool2d({}, 2)", "F.max_pool2d({}, 3, 2, 1)", "F.adaptive_avg_pool2d({}, 1)",
+                "F.max_pool2d({}, 2)", "F.avg_pool2d({}, 2)", "F.max_pool2d({}, 3, 2, 1)",
+                "F.adaptive_avg_pool2d({}, 1)",
                 "F.dropout({}, 0.3)", "F.dropout2d({}, 0.3)", "F.interpolate({}, scale_factor=2)",
             )  # fmt: skip
             return f"{self.new()} = {pool.format(x)}"
-        made = f"nn.Sequential({self.convolution(c, side, c)}, nn.BatchNorm2d({c}), nn.ReLU({self.pick('', 'inplace=True')}))"
+        relu = self.pick("nn.ReLU()", "nn.ReLU(inplace=True)")
+        made = f"nn.Sequential({self.convolution(c, side, c)}, nn.BatchNorm2d({c}), {relu})"
         return f"{self.new()} = self.{self.add(made)}({x})"
 
     def convolution(self, c, side, out=None):
