@@ -165,15 +165,44 @@ def test_it_is_taken(isa_set, isa):
         assert not np.array_equal(results["precise"], results["winograd"])
 
 
+def patch_maxima(a, m):
+    """For every pixel the largest value, over all channels, of the patch that its tile of m x m is computed from."""
+    n, _, h, w = a.shape
+    padded = np.pad(np.abs(a).max(1), ((0, 0), (1, m + 1), (1, m + 1)))
+    result = np.zeros((n, 1, h, w))
+    for i, j in itertools.product(range(0, h, m), range(0, w, m)):
+        result[:, 0, i : i + m, j : j + m] = padded[:, i : i + m + 2, j : j + m + 2].max((1, 2))[:, None, None]
+    return result
+
+
 @fast_isas
 @both
-def test_not_finite(isa_set, isa, algorithm):
-    """An infinite pixel spoils the tiles that see it, and no other: it does not stay unnoticed, nor spread."""
-    x, w, b, dy = (a.astype(np.float32) for a in case(11, 2, 16, 16, 16, 16)[0])
-    x[0, 3, 2, 2] = np.inf
-    y = passes(x, w, b, dy, (1, 1, 1, 1), algorithm)[0]
-    assert not np.isfinite(y[0, :, 1:4, 1:4]).any()
-    assert np.isfinite(y[0, :, 8:, :]).all() and np.isfinite(y[0, :, :, 8:]).all() and np.isfinite(y[1]).all()
+@pytest.mark.parametrize("kind", ["uniform", "positive", "one large pixel", "some large pixels"])
+def test_the_bound_that_is_promised(isa_set, isa, algorithm, kind):
+    """docs/engine.md: errors in units of u times the largest value of the patch times the sum of the weights."""
+    m = 4 if algorithm == "winograd" else 2
+    for c in (16, 96, 256):
+        random = rng(c)
+        low = 0 if kind == "positive" else -1
+        x, w, dy = (random.uniform(low, 1, s) for s in ((2, c, 13, 12), (32, c, 3, 3), (2, 32, 13, 12)))
+        if kind == "one large pixel":
+            x[:, 1, 5, 6] = dy[:, 1, 5, 6] = 1e4
+        elif kind == "some large pixels":
+            x[random.random(x.shape) < 0.05] *= 1e4
+            dy[random.random(dy.shape) < 0.05] *= 1e4
+        x, w, dy = (a.astype(np.float32) for a in (x, w, dy))
+        zeros = np.zeros(32, np.float32)
+        got = passes(x, w, zeros, dy, (1, 1, 1, 1), algorithm)
+        x, w, dy = (a.astype(np.float64) for a in (x, w, dy))
+        want = passes(x, w, zeros.astype(np.float64), dy, (1, 1, 1, 1), "plain")
+        bounds = {
+            "y": patch_maxima(x, m) * np.abs(w).sum((1, 2, 3))[:, None, None],
+            "dx": patch_maxima(dy, m) * np.abs(w).sum((0, 2, 3))[:, None, None],
+            "dw": np.abs(x).max((0, 2, 3))[:, None, None] * np.abs(dy).sum((0, 2, 3))[:, None, None, None],
+        }
+        for number, (name, size) in enumerate(bounds.items()):
+            error = (np.abs(got[number] - want[number]) / (2.0**-24 * size)).max()
+            assert error <= (32 if name == "dw" else 16), f"{name}, {c} channels: {error:.1f} u"
 
 
 def test_training_with_it_follows_the_direct_sum():
