@@ -22,7 +22,14 @@ class DataNotFound(Exception):
 
 
 def get_data(
-    trn_root="training.mat", val_root="testing.mat", data="cifar10", data_root=None, offline=False, seed=0, say=print
+    trn_root="training.mat",
+    val_root="testing.mat",
+    data="cifar10",
+    data_root=None,
+    offline=False,
+    seed=0,
+    force=False,
+    say=print,
 ):
     """Make the .mat files that are missing; return the name of the data set in them.
 
@@ -31,12 +38,18 @@ def get_data(
                environment variable CNN_DATA_DIR names is looked into as well
     offline    never use the network
     seed       of the drawn data set
+    force      make them anew also where they are there
 
     Raises DataNotFound, or utils.InputError for a copy that is damaged.
     """
-    missing = [(path, train) for path, train in ((trn_root, True), (val_root, False)) if not os.path.isfile(path)]
+    both = ((trn_root, True), (val_root, False))
+    missing = [(path, train) for path, train in both if force or not os.path.isfile(path)]
     if not missing:
-        return name_in(trn_root)
+        name = name_in(trn_root)
+        if data_root is not None:
+            say(f"{trn_root} and {val_root} are there, with {name}; {data_root} was not looked into. To read it:")
+            say(utils.command("get_data.py", "--force", "--data-root", os.fspath(data_root)))
+        return name
     read, name = find_shapes(seed) if data == "shapes" else find_cifar10(data_root, offline, say)
     for path, train in missing:
         pixels, labels = read(train)
@@ -86,19 +99,15 @@ def write_mat(path, pixels, labels, name):
     import numpy as np
     import scipy.io
 
+    from cnn.serialization.atomic import atomic_write
+
     needed = pixels.size * 4 + (1 << 20)
     free = shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free
     if free < needed:
         raise utils.InputError(f"{path}: needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there")
-    part = f"{path}.part"
-    try:
-        with open(part, "wb") as file:
-            scipy.io.savemat(file, {"cls": np.array(labels, np.float32), "name": name})
-            append_matrix(file, "img", pixels.reshape(len(pixels), -1))
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    with atomic_write(path) as file:
+        scipy.io.savemat(file, {"cls": np.array(labels, np.float32), "name": name})
+        append_matrix(file, "img", pixels.reshape(len(pixels), -1))
 
 
 def append_matrix(file, name, rows):
@@ -153,17 +162,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the drawn data set (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="write the files anew if they are there")
     options = vars(parser.parse_args())
-    if options.pop("force"):
-        for path in (options["trn_root"], options["val_root"]):
-            if os.path.isfile(path):
-                os.remove(path)
     try:
         name = get_data(**options)
         print(f"{options['trn_root']} and {options['val_root']} hold {name}")
     except KeyboardInterrupt:
         sys.exit("stopped; what was downloaded is kept, and the next run goes on from there")
     except DataNotFound as problem:
-        sys.exit(f"{problem}\nOr go on without it: --data shapes")
+        sys.exit(f"{problem}\nOr go on without it: {utils.command('get_data.py', '--data', 'shapes')}")
     except (utils.InputError, OSError) as problem:
         sys.exit(f"get_data.py: {problem}")
 

@@ -42,7 +42,7 @@ opt_dict = {
     "coll_cycle": 10,  # note training loss and accuracy every so many iterations
     "display_freq": 50,  # show them every so many iterations
     "val_cycle": 0,  # validate every so many iterations; 0: at the end of each epoch
-    "run_root": "runs",  # results go to runs/TAG
+    "run_root": "runs",  # results go to runs/TAG, those of the next run to runs/TAG-2
 }
 
 # The course's own values where ours differ: --preset course.
@@ -92,12 +92,12 @@ def find_data(options, given):
         if key in given and not os.path.isfile(options[key]):
             raise utils.InputError(f"{key}: {options[key]}: no such file; without this option main.py makes it")
 
-    wanted = {key: options[key] for key in ("trn_root", "val_root", "data", "data_root", "offline", "seed")}
+    wanted = {key: options[key] for key in ("trn_root", "val_root", "data", "data_root", "offline")}
     try:
         options["data_name"] = get_data(**wanted)
     except DataNotFound as problem:
         print(f"CIFAR-10 was not found: {problem}")
-        print("With a copy elsewhere: python main.py --data-root FOLDER")
+        print(f"With a copy elsewhere: {utils.command('main.py', '--data-root', 'FOLDER')}")
         print("Going on with the drawn data set; its accuracy says nothing about CIFAR-10.", flush=True)
         options.update(shapes)
         options["data_name"] = get_data(**{**wanted, **{key: options[key] for key in ("data", "trn_root", "val_root")}})
@@ -125,7 +125,9 @@ def train(options):
     trn_loader = DataLoader(trn_feed, batch_size=options["tbs"], shuffle=True)
     val_loader = DataLoader(val_feed, batch_size=options["vbs"])
     options["trn_size"], options["val_size"] = len(trn_feed), len(val_feed)
+    options["folder"], lock = utils.take_folder(options)
     print(f"{options['data_name']} | {len(trn_feed)} training images, {len(val_feed)} validation images")
+    print(f"{options['data_name']} | results go to {options['folder']}")
 
     # Network
     net = CNN(options["inp_dim"], options["out_dim"], options["kernel"], options["channels"], options["hidden"])
@@ -137,12 +139,13 @@ def train(options):
     net, trn_info = sup_trn(net, trn_loader, val_loader, options)
 
     # Results
-    folder = utils.run_folder(options)
+    folder = options["folder"]
     picture = os.path.join(folder, "accuracy.png")
     utils.plot(trn_info, f"{options['tag']} on {options['data_name']}", picture)
-    name, minutes = options["data_name"], trn_info["trn_duration"]
-    print(f"{name} | best validation accuracy {max(trn_info['val_acc']):.1%} after {minutes:.1f} min of training")
+    name, duration = options["data_name"], utils.minutes(trn_info["trn_duration"] * 60)
+    print(f"{name} | best validation accuracy {max(trn_info['val_acc']):.1%} after {duration} of training")
     print(f"{name} | plot: {picture}; best network: {folder}/best.pt; checkpoint: {folder}/last.pt")
+    lock.close()
 
 
 if __name__ == "__main__":

@@ -10,12 +10,21 @@ import contextlib
 import csv
 import difflib
 import glob
+import itertools
 import json
 import math
 import os
+import re
+import shlex
+import shutil
 import signal
 import sys
 import time
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs are kept apart by their folders' contents only
+    fcntl = None
 
 
 class InputError(ValueError):
@@ -84,7 +93,10 @@ def read_stats(path, data_name):
 def write_stats(path, stats, data_name):
     import scipy.io
 
-    scipy.io.savemat(path, {**stats, "name": data_name})
+    from cnn.serialization.atomic import atomic_write
+
+    with atomic_write(path) as file:
+        scipy.io.savemat(file, {**stats, "name": data_name})
 
 
 def mat_name(contents, default):
@@ -132,7 +144,8 @@ def read_mat(path):
     from cnn.utils import matfile
 
     if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; `python get_data.py` makes the data, `python utils.py` the statistics")
+        make = f"`{command('get_data.py')}` makes the data, `{command('utils.py')}` the statistics"
+        raise InputError(f"{path}: no such file; {make}")
     try:
         return matfile.load(path)
     except ValueError as problem:
@@ -217,7 +230,7 @@ def several(check, count=None):
 
 #   key            check                        what --help says
 OPTIONS = {
-    "tag": (text, "name of the experiment; what it makes goes to RUN_ROOT/TAG"),
+    "tag": (text, "name of the experiment; what it makes goes to RUN_ROOT/TAG, the next run's to RUN_ROOT/TAG-2"),
     "trn_root": (text, "training data, a .mat file; made by get_data.py if it is not there"),
     "val_root": (text, "validation data, likewise"),
     "stats_file": (text, "mean and standard deviation of the colours, a .mat file; made if it is not there"),
@@ -249,7 +262,7 @@ OPTIONS = {
 WORDS = ("Adam", "SGDM", "cifar10", "shapes")  # the values that are words
 NEEDED = ("tag", "solver", "num_epochs", "lr", "wd", "lr_sch", "lr_factor", "gpu", "tbs", "out_dim")  # by sup_trn
 NEEDED += ("coll_cycle", "display_freq", "val_cycle")
-ADDED_AT_RUN_TIME = ("stats", "trn_size", "val_size", "data_name", "resume")
+ADDED_AT_RUN_TIME = ("stats", "trn_size", "val_size", "data_name", "resume", "folder")
 MAY_CHANGE_ON_RESUME = ("num_epochs", "display_freq", "data_root", "offline")
 
 
@@ -278,12 +291,25 @@ def did_you_mean(word, known):
 
 
 EXAMPLES = """examples:
-  python main.py                              train with the defaults
-  python main.py --num-epochs 3 --lr 5e-4     fewer epochs, smaller steps
-  python main.py --data shapes                the built-in drawn data set, no download
-  python main.py --data-root ~/cifar10        CIFAR-10 from a local copy
-  python main.py --resume                     go on after Ctrl-C, with the same result
-  python main.py --preset course              the course's own values"""
+  {main}                              train with the defaults
+  {main} --num-epochs 3 --lr 5e-4     fewer epochs, smaller steps
+  {main} --data shapes                the built-in drawn data set, no download
+  {main} --data-root ~/cifar10        CIFAR-10 from a local copy
+  {main} --resume                     go on after Ctrl-C, with the same result
+  {main} --preset course              the course's own values"""
+
+
+def command(script, *arguments):
+    """The command line that starts a script of ours here, as it can be typed: the Python that runs now, by its name
+    where that finds it, else by its path."""
+    python = sys.executable or "python"
+    names = [name for name in ("python", "python3") if shutil.which(name) == python]
+    if not names and os.path.dirname(python).startswith(os.getcwd() + os.sep):
+        python = os.path.relpath(python)
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), script)
+    if os.path.dirname(path) == os.getcwd():
+        path = script
+    return shlex.join([*(names[:1] or [python]), path, *arguments])
 
 
 class Parser(argparse.ArgumentParser):
@@ -303,7 +329,7 @@ def read_options(defaults, presets, argv=None):
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Train the network of the assignment: data, statistics, training, validation, checkpoint and plot.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.format(main=command("main.py")),
     )
     for key, default in defaults.items():
         check, meaning = OPTIONS[key]
@@ -316,7 +342,11 @@ def read_options(defaults, presets, argv=None):
         parser.add_argument("--" + key.replace("_", "-"), help=f"{meaning} (default: {default})", **words)
     parser.add_argument("--preset", choices=sorted(presets), help="other defaults; course: the course's own values")
     parser.add_argument(
-        "--resume", nargs="?", const=True, metavar="FILE", help="go on with a stopped run (FILE: RUN_ROOT/TAG/last.pt)"
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="FILE",
+        help="go on with a stopped run (FILE: its last.pt; without it the latest of TAG)",
     )
 
     argv = sys.argv[1:] if argv is None else argv
@@ -339,8 +369,10 @@ def read_options(defaults, presets, argv=None):
 
 
 def resumed_options(options, given, resume):
-    """The options of the run to go on with, and its checkpoint as 'resume'. Only a few may be changed on the way."""
-    path = os.path.join(options["run_root"], options["tag"], "last.pt") if resume is True else resume
+    """The options of the run to go on with, and its checkpoint as 'resume'. Only a few may be changed on the way.
+
+    The checkpoint gets the key 'folder': where it lies, if that is its run's folder, else None."""
+    path = latest_checkpoint(options) if resume is True else resume
     if resume is True and not os.path.isfile(path):
         others = sorted(glob.glob(os.path.join(glob.escape(options["run_root"]), "*", "last.pt")))
         hint = f"; there is {', '.join(others)}: name it, --resume FILE" if others else ""
@@ -354,7 +386,17 @@ def resumed_options(options, given, resume):
     for key in given - set(MAY_CHANGE_ON_RESUME):
         if options[key] != saved[key]:
             raise InputError(f"--resume: {key} is {saved[key]!r} in {path} and cannot become {options[key]!r}")
+    folder = os.path.dirname(path)
+    state["folder"] = folder if os.path.basename(folder) == state.get("run", saved["tag"]) else None
     return {**saved, **{key: options[key] for key in given}, "resume": state}
+
+
+def latest_checkpoint(options):
+    """The last.pt of TAG, TAG-2, ... that was written last; that of TAG where there is none."""
+    stem = os.path.join(options["run_root"], options["tag"])
+    folders = [folder for folder in glob.glob(glob.escape(stem) + "*") if re.fullmatch(r"(-\d+)?", folder[len(stem) :])]
+    files = [path for path in (os.path.join(folder, "last.pt") for folder in folders) if os.path.isfile(path)]
+    return max(files, key=os.path.getmtime, default=os.path.join(stem, "last.pt"))
 
 
 def check_feed(feed, root, options):
@@ -403,10 +445,10 @@ class Run:
                 with run.end_of_epoch():
                     schedule.step()
 
-    Files, in RUN_ROOT/TAG: history.csv and history.json, a row for each epoch; best.pt, the weights of the best
-    validation accuracy; last.pt, all that a resumed run needs to give the same bits as one that was never stopped:
-    weights, optimiser, schedule, the place in the epoch, and the state of the random numbers now and where the epoch
-    began (from there the order of the batches is drawn again).
+    Files, in opt_dict["folder"] or a folder that `take_folder` finds: history.csv and history.json, a row for each
+    epoch; best.pt, the weights of the best validation accuracy; last.pt, all that a resumed run needs to give the same
+    bits as one that was never stopped: weights, optimiser, schedule, the place in the epoch, and the state of the
+    random numbers now and where the epoch began (from there the order of the batches is drawn again).
 
     Ctrl-C may come at any moment. `update` and `end_of_epoch` hold it back for the few milliseconds in which weights
     and records change together. A forward or backward pass that it cuts short has moved only random numbers and buffers
@@ -418,7 +460,9 @@ class Run:
     def __init__(self, net, solver, schedule, trn_loader, opt_dict):
         self.net, self.solver, self.schedule, self.loader, self.opt = net, solver, schedule, trn_loader, opt_dict
         self.name = opt_dict.get("data_name") or opt_dict["tag"]
-        self.folder = run_folder(opt_dict) if "run_root" in opt_dict else None
+        self.folder, self.lock = opt_dict.get("folder"), None
+        if not self.folder and "run_root" in opt_dict:
+            self.folder, self.lock = take_folder(opt_dict)
         self.per_epoch = len(trn_loader)
         if not self.per_epoch:
             raise InputError("sup_trn: expected batches to train with, got an empty trn_loader")
@@ -440,6 +484,8 @@ class Run:
     def __enter__(self):
         self.started, self.first = time.monotonic(), self.itr
         self.bar = progress_bar(self.total, self.itr, self.name)
+        if self.opt.get("resume"):
+            self.say(f"resumed in epoch {self.epoch + 1}, after {counted(self.itr, 'iteration')} of {self.total}")
         return self
 
     def __exit__(self, kind, problem, trace):
@@ -450,7 +496,10 @@ class Run:
             self.save()
         if kind is KeyboardInterrupt and self.folder:
             path = os.path.join(self.folder, "last.pt")
-            self.say(f"stopped after {self.itr} iterations; saved. Go on with: python main.py --resume {path}")
+            go_on = command("main.py", "--resume", path)
+            self.say(f"stopped after {counted(self.itr, 'iteration')}; saved. Go on with: {go_on}")
+        if self.lock:
+            self.lock.close()
 
     # One batch, one epoch
 
@@ -586,15 +635,16 @@ class Run:
         done = self.itr - self.first
         left = (time.monotonic() - self.started) / done * (self.total - self.itr)
         if done == min(20, self.total - self.first - 1):
-            self.say(f"{self.opt['num_epochs'] - self.epoch} epochs to go, about {minutes(left)}")
+            self.say(f"{counted(self.opt['num_epochs'] - self.epoch, 'epoch')} to go, about {minutes(left)}")
         self.bar.update()
         if self.itr % self.opt["display_freq"] == 0:
-            best = f", best validation {self.best_acc:.1%}" if self.best else ""
-            scores = f"loss {loss:.3f}, accuracy {accuracy:.1%}{best}"
             if self.bar.disable:
+                best = f", best validation {self.best_acc:.1%}" if self.best else ""
+                scores = f"loss {loss:.3f}, accuracy {accuracy:.1%}{best}"
                 self.say(f"iteration {self.itr}/{self.total}: {scores}, {minutes(left)} left")
-            else:
-                self.bar.set_postfix_str(scores)
+            else:  # there may be 80 columns
+                best = f" best {self.best_acc:.1%}" if self.best else ""
+                self.bar.set_postfix_str(f"loss {loss:.3f} acc {accuracy:.1%}{best}")
 
     def say(self, words):
         self.bar.write(f"{self.name} | {words}", file=sys.stdout)
@@ -625,7 +675,7 @@ class Run:
             save(self.best, os.path.join(self.folder, "best.pt"))
             self.best_is_saved = True
         state = {key: getattr(self, key) for key in self.KEPT}
-        state |= {"rng": self.marked[0], "options": plain_options(self.opt)}
+        state |= {"rng": self.marked[0], "options": plain_options(self.opt), "run": os.path.basename(self.folder)}
         state |= {key: getattr(self, key).state_dict() for key in ("net", "solver", "schedule")}
         save(state, os.path.join(self.folder, "last.pt"))
         write_history(self.folder, self.opt, self.history)
@@ -671,6 +721,10 @@ def without_interrupt():
         raise KeyboardInterrupt
 
 
+# 80 columns have room for it, with loss and accuracy behind it.
+BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining}{postfix}"
+
+
 def progress_bar(total, done, name):
     """One bar for the whole run, in a terminal or a notebook; nothing moves in a log file."""
     notebook = "ipykernel" in sys.modules
@@ -684,20 +738,70 @@ def progress_bar(total, done, name):
         total=total,
         initial=done,
         desc=name,
-        unit="batch",
+        bar_format=BAR,
         dynamic_ncols=True,
         disable=not (notebook or sys.stderr.isatty()),
     )
 
 
 def minutes(seconds):
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
 
 
-def run_folder(opt_dict):
-    folder = os.path.join(opt_dict["run_root"], opt_dict["tag"])
+def counted(number, noun):
+    """1 epoch, 2 epochs"""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def take_folder(opt_dict):
+    """(folder, its lock) for a run: the folder that a resumed one began in, else the first of RUN_ROOT/TAG,
+    RUN_ROOT/TAG-2, RUN_ROOT/TAG-3, ... that is empty and no other run's. It is this run's until the lock is closed.
+    """
+    stem = os.path.join(opt_dict["run_root"], opt_dict["tag"])
+    resumed = opt_dict.get("resume")
+    if resumed:
+        folder = resumed.get("folder", os.path.join(opt_dict["run_root"], resumed.get("run", opt_dict["tag"])))
+        if folder:
+            lock = lock_folder(folder)
+            if lock is None:
+                raise InputError(f"{folder}: another run is going on there; wait for it, or stop it with Ctrl-C")
+            return folder, lock
+    for number in itertools.count(1):
+        folder = stem if number == 1 else f"{stem}-{number}"
+        lock = lock_folder(folder)
+        if lock and not os.listdir(folder):
+            return folder, lock
+        if lock:
+            lock.close()
+
+
+class Lock:
+    """A folder is one process's until `close`, or until the process ends."""
+
+    def __init__(self, folder):
+        self.descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
+        if fcntl:
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.close()
+                raise
+            except OSError:  # a file system without locks
+                pass
+
+    def close(self):
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def lock_folder(folder):
+    """The lock of a folder, which is made where it is not there; None where another run has it."""
     os.makedirs(folder, exist_ok=True)
-    return folder
+    try:
+        return Lock(folder)
+    except BlockingIOError:
+        return None
 
 
 def plain_options(opt_dict):
@@ -753,8 +857,22 @@ def plot(trn_info, title, path):
     FigureCanvasAgg(figure).print_png(path)
 
 
+def write_image_stats(argv=None):
+    """python utils.py: the statistics of a .mat file."""
+    parser = Parser(prog="utils.py", description="Write the mean and standard deviation of each colour of a data set.")
+    parser.add_argument("--trn-root", metavar="FILE", default="training.mat", help="the data (default: %(default)s)")
+    parser.add_argument(
+        "--stats-file", metavar="FILE", default="image_stats.mat", help="what to write (default: %(default)s)"
+    )
+    options = parser.parse_args(argv)
+    try:
+        images, _, name = read_images(options.trn_root)
+        stats = cal_stats(images)
+        write_stats(options.stats_file, stats, name)
+    except (InputError, OSError) as problem:
+        parser.error(one_line(problem))
+    print(f"{name} | {options.stats_file}: mean {stats['mean']}, std {stats['std']}")
+
+
 if __name__ == "__main__":
-    images, _, name = read_images("training.mat")
-    stats = cal_stats(images)
-    write_stats("image_stats.mat", stats, name)
-    print(f"{name} | image_stats.mat: mean {stats['mean']}, std {stats['std']}")
+    write_image_stats()

@@ -184,6 +184,7 @@ def test_on_the_command_line(tmp_path):
     check_files()
     again = run("--force", "--offline")
     assert again.returncode == 1
+    check_files()  # what is there stays until something else has come
     assert "--data shapes" in again.stderr
     assert "Traceback" not in again.stderr
     helped = run("--help")
@@ -199,6 +200,17 @@ def test_on_the_command_line(tmp_path):
         "CNN_CIFAR10_URL",
     ):
         assert option in helped.stdout
+
+
+def test_two_at_once(tmp_path):
+    """Both make the files, neither trips over the other's."""
+    copies.write_folder(tmp_path / "copy", copies.python_files())
+    command = [sys.executable, str(ROOT / "get_data.py"), "--data-root", str(tmp_path / "copy"), "--force"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        assert process.communicate(timeout=100)[1] == "" and process.returncode == 0
+    check_files()
+    assert sorted(os.listdir()) == ["testing.mat", "training.mat"]
 
 
 def test_importing_asks_nothing_of_the_network():

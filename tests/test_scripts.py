@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -256,7 +257,8 @@ def test_the_name_of_the_data_stands_on_every_line(finished):
     text = done.stdout
     network = text[text.index("CNN(") : text.index("\n)\n") + 3]
     assert all(line.startswith("tiny | ") for line in lines(text.replace(network, "")))
-    assert "epochs to go, about" in text  # says up front how long it takes
+    assert "1 epoch to go, about" in text  # says up front how long it takes
+    assert re.search(r"best validation accuracy \d+\.\d% after \d+\.\d s of training", text)
 
 
 def test_best_pt_is_the_network_with_the_best_validation_accuracy(finished, data):
@@ -457,9 +459,10 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(data, tmp_path):
         out, err = child.communicate(timeout=30)
         assert child.returncode == 130, (out, err)
         assert "Traceback" not in err
-        command = re.search(r"Go on with: python main.py (--resume .*)", out).group(1)
-        more = run(command.split(), folder)
+        command = re.search(r"Go on with: (.*)", out).group(1)
+        more = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=120)  # as typed
         assert more.returncode == 0, more.stderr
+        assert "tiny | resumed in epoch " in more.stdout
         assert_same_checkpoint(whole_file, folder / "runs/cifar_cnn/last.pt")
 
 
@@ -509,6 +512,91 @@ def test_a_layer_that_gives_nan_is_named(data):
     loader = DataLoader(DataFeed(data / "training.mat", False), 50)
     with pytest.raises(utils.TrainingStopped, match="2 gives values that are not finite"):
         algo_train.sup_trn(net, loader, loader, {**without_files(), "tbs": 50, "trn_size": 430, "val_size": 430})
+
+
+# ----------------------------------------------------------------------------------------------------- folders of runs
+
+
+def test_each_run_has_a_folder_of_its_own_and_resume_finds_the_latest(data, tmp_path):
+    args = files(data) + SMALL + ["--num-epochs", "1"]
+    for number, folder in enumerate(("cifar_cnn", "cifar_cnn-2", "cifar_cnn-3")):
+        done = run(args + ["--seed", number], tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"results go to {os.path.join('runs', folder)}" in done.stdout
+        assert "1 epoch to go, about" in done.stdout
+        assert json.loads((tmp_path / "runs" / folder / "history.json").read_text())["options"]["seed"] == number
+    (tmp_path / "runs" / "cifar_cnn-other").mkdir()  # another tag's
+    (tmp_path / "runs" / "cifar_cnn-other" / "last.pt").write_bytes(b"")
+    last = tmp_path / "runs/cifar_cnn/last.pt"
+    before = last.read_bytes()
+    more = run(["--resume", "--num-epochs", "2"], tmp_path)
+    assert more.returncode == 0, more.stderr
+    assert "results go to runs/cifar_cnn-3" in more.stdout and last.read_bytes() == before
+    assert "resumed in epoch 2, after 9 iterations of 18" in more.stdout
+    (tmp_path / "elsewhere.pt").write_bytes(before)  # not in its run's folder: that may hold another run by now
+    more = run(["--resume", "elsewhere.pt", "--num-epochs", "2"], tmp_path)
+    assert "results go to runs/cifar_cnn-4" in more.stdout and last.read_bytes() == before
+
+
+def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
+    options = {"run_root": str(tmp_path), "tag": "t"}
+    first, lock = utils.take_folder(options)
+    second, other = utils.take_folder(options)
+    assert (first, second) == (str(tmp_path / "t"), str(tmp_path / "t-2"))
+    with pytest.raises(utils.InputError, match="t: another run is going on there"):
+        utils.take_folder({**options, "resume": {"run": "t"}})
+    script = f"import utils; print(utils.take_folder({options!r})[0])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == str(tmp_path / "t-3") + "\n", done.stderr
+    lock.close()
+    assert utils.take_folder({**options, "resume": {"run": "t"}})[0] == first
+    other.close()
+    assert utils.take_folder(options)[0] == second  # nothing was written to it
+
+
+# ---------------------------------------------------------------------------------------------------- what can be typed
+
+
+def test_printed_commands_can_be_typed(data, tmp_path):
+    for folder in (ROOT, tmp_path):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "main.py"), "--help"], cwd=folder, capture_output=True, text=True
+        )
+        command = re.search(r"\n  (.*) --preset course ", done.stdout).group(1)
+        typed = subprocess.run(command + " --help", shell=True, cwd=folder, capture_output=True, text=True)
+        assert typed.stdout == done.stdout
+        assert shlex.split(command)[1] == ("main.py" if folder == ROOT else str(ROOT / "main.py"))
+
+
+def test_utils_answers_help_and_writes_nothing_then(data, tmp_path):
+    def said(*arguments):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "utils.py"), *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
+
+    assert said("--help").stdout.startswith("usage: utils.py") and os.listdir(tmp_path) == []
+    assert said().returncode == 2 and "training.mat: no such file" in said().stderr
+    assert said("--trn-root", str(data / "training.mat")).stdout.startswith("tiny | image_stats.mat: mean [")
+    assert os.listdir(tmp_path) == ["image_stats.mat"]
+
+
+def test_a_data_root_that_is_not_looked_into_is_said(data, tmp_path):
+    for name in ("training.mat", "testing.mat"):
+        (tmp_path / name).write_bytes((data / name).read_bytes())
+    done = run(SMALL + ["--num-epochs", "1", "--data-root", "/nope"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "training.mat and testing.mat are there, with tiny; /nope was not looked into" in done.stdout
+    assert "get_data.py --force --data-root /nope" in done.stdout
+
+
+def test_the_bar_fits_80_columns():
+    from tqdm import tqdm
+
+    shown = tqdm.format_meter(
+        1234, 39100, 100.0, 80, "drawn shapes", bar_format=utils.BAR, postfix="loss 1.234 acc 45.6% best 61.2%"
+    )
+    assert shown.endswith("loss 1.234 acc 45.6% best 61.2%") and len(shown) <= 80
+    assert shown.index("| ") - shown.index("|") >= 5
 
 
 def without_files():
