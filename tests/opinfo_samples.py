@@ -158,6 +158,19 @@ def compare(got, want, values=True, what="result"):
     return None
 
 
+def same_among_ties(got, want, sample):
+    """(values, indices) whose values agree and whose indices lead to these values: which of equal elements is meant is
+    left open by torch's documentation."""
+    x = sample.input.detach()
+    dim = next((v for v in (*sample.args[1:2], sample.kwargs.get("dim")) if isinstance(v, int)), -1)
+    if compare(got[0], want[0]) or compare(got[1], want[1], values=False):
+        return False
+    index = torch.from_numpy(got[1].numpy().copy())
+    if x.ndim and index.ndim < x.ndim:
+        return bool((x.gather(dim, index.unsqueeze(dim)).squeeze(dim) == want[0].detach()).all())
+    return bool((x.gather(dim, index) == want[0].detach()).all())
+
+
 def _name_of(dtype):
     return str(dtype).removeprefix("torch.")
 

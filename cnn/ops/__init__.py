@@ -16,6 +16,7 @@ from . import (
     random,
     reduction,
     shape,
+    statistics,
 )
 from ._register import FUNCTIONS
 
@@ -36,4 +37,5 @@ __all__ = [
     "random",
     "reduction",
     "shape",
+    "statistics",
 ]

@@ -228,6 +228,43 @@ class Remainder(Operation):
         )
 
 
+class Fmod(Operation):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.shapes = _shape(a), _shape(b)
+        if ctx.needs[1]:
+            ctx.saved = (a, b)
+        with np.errstate(all="ignore"):
+            return np.fmod(a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        da = sum_to_shape(dy, ctx.shapes[0]) if ctx.needs[0] else None
+        if not ctx.needs[1]:
+            return da, None
+        a, b = ctx.saved
+        with np.errstate(all="ignore"):
+            return da, sum_to_shape(-dy * np.trunc(np.divide(a, b)), ctx.shapes[1])
+
+
+class RoundedDiv(Operation):
+    """A quotient in whole numbers, round(a, b): its gradients are zero."""
+
+    @staticmethod
+    def forward(ctx, a, b, round):
+        ctx.shapes = _shape(a), _shape(b)
+        with np.errstate(all="ignore"):
+            return round(a, b)
+
+    @staticmethod
+    def backward(ctx, dy):
+        a, b = ctx.shapes
+        return np.zeros(a, dy.dtype), np.zeros(b, dy.dtype), None
+
+    def name(self):
+        return "DivBackward2"
+
+
 class Select2(Operation):
     """maximum and minimum: the gradient goes to the larger (smaller) one, half to each on a tie."""
 
@@ -282,30 +319,36 @@ def div(input, other, *, rounding_mode=None):
     """input / other, always in floating point; rounding_mode 'floor' or 'trunc'. See torch.div."""
     if rounding_mode is None:
         return Div.apply(*_prepare("div", input, other, float_result=True))
-    if rounding_mode == "floor":
-        return floor_divide(input, other)
-    if rounding_mode == "trunc":
-        a, b = _prepare("div", input, other)
-        kind = _kind_of(a, b)
-        refuse_types("div_trunc_cpu", kind)
-        a, b = _raw(a), _raw(b)
-        _refuse_zeros(b, kind)
-        with np.errstate(all="ignore"):
-            if kind.kind == "f":
-                return Tensor._wrap(np.trunc(np.divide(a, b)))
-            # the floor is one below where the signs differ and something is left over
-            quotient = np.floor_divide(a, b)
-            return Tensor._wrap(quotient + ((quotient < 0) & (quotient * b != a)))
-    raise ValueError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+    if rounding_mode not in _ROUNDED:
+        raise ValueError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
+        )
+    return RoundedDiv.apply(*_whole(f"div_{rounding_mode}_cpu", input, other), _ROUNDED[rounding_mode])
+
+
+def _whole(kernel, input, other):
+    a, b = _prepare("div", input, other)
+    kind = _kind_of(a, b)
+    refuse_types(kernel, kind)
+    _refuse_zeros(_raw(b), kind)
+    return a, b
+
+
+def _truncated(a, b):
+    if np.result_type(a, b).kind == "f":
+        return np.trunc(np.divide(a, b))
+    # the floor is one below where the signs differ and something is left over
+    quotient = np.floor_divide(a, b)
+    return quotient + ((quotient < 0) & (quotient * b != a))
+
+
+_ROUNDED = {"floor": np.floor_divide, "trunc": _truncated}
 
 
 @both
 def floor_divide(input, other):
-    """The floor of input / other; no gradient. See torch.floor_divide."""
-    a, b = _prepare("floor_divide", input, other)
-    kind = _kind_of(a, b)
-    refuse_types("div_floor_cpu", kind)
-    _refuse_zeros(_raw(b), kind)
+    """The floor of input / other; no gradient, as in torch. See torch.floor_divide."""
+    a, b = _whole("div_floor_cpu", input, other)
     with np.errstate(all="ignore"):
         return Tensor._wrap(np.floor_divide(_raw(a), _raw(b)))
 
@@ -321,12 +364,13 @@ def remainder(input, other):
 
 @both
 def fmod(input, other):
-    """The remainder of C's fmod, with the sign of input; no gradient. See torch.fmod."""
+    """The remainder of C's fmod, with the sign of input. See torch.fmod."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"fmod(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     a, b = _prepare("fmod", input, other)
     refuse_types("fmod_cpu", _kind_of(a, b))
     _refuse_zeros(_raw(b), _kind_of(a, b))
-    with np.errstate(all="ignore"):
-        return Tensor._wrap(np.fmod(_raw(a), _raw(b)))
+    return Fmod.apply(a, b)
 
 
 @both
@@ -503,7 +547,10 @@ def floor_divide_(self, other):
 @method()
 def fmod_(self, other):
     """fmod in place. See torch.Tensor.fmod_."""
-    return _store(self, fmod(self, other))
+    other = _operand("fmod_", self, other)
+    refuse_types("fmod_cpu", self._a.dtype)
+    _refuse_zeros(_raw(other), self._a.dtype)
+    return Fmod.apply_(self, other)
 
 
 @method()

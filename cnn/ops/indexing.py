@@ -230,8 +230,25 @@ def take(input, index):
 
 @both
 def take_along_dim(input, indices, dim=None):
-    """See torch.take_along_dim."""
-    return input.reshape(-1)[indices.reshape(-1)] if dim is None else gather(input, dim, indices)
+    """The elements of input at indices along dim, whose other dimensions broadcast; of all elements without dim.
+    See torch.take_along_dim."""
+    if indices._a.dtype != np.int64:
+        raise RuntimeError("take_along_dim(): dtype of indices should be Long but got " + str(indices.dtype))
+    if dim is None:
+        input, indices, dim = input.reshape(-1), indices.reshape(-1), 0
+    n = input._a.ndim
+    if n != indices._a.ndim:
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{n} dimensions for input, and {indices._a.ndim} dimensions for indices"
+        )
+    dim = wrap_dim(dim, n)
+    shapes = [t._a.shape[:dim] + (1,) * (n > 0) + t._a.shape[dim + 1 :] for t in (input, indices)]
+    shape = broadcast_shape("take_along_dim", *shapes)
+    full = [t.expand(*shape[:dim], *t._a.shape[dim : dim + 1], *shape[dim + 1 :]) for t in (input, indices)]
+    size = input._a.shape[dim] if n else 1
+    places = full[1]._a
+    return gather(full[0], dim, Tensor._wrap(np.where(places < 0, places + size, places)))
 
 
 class MaskedFill(Operation):

@@ -9,7 +9,7 @@ from cnn.tensor import Tensor
 from ._register import alias, both, function, inplace, method
 from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .conversion import to_type
-from .promotion import refuse_types
+from .promotion import promote, refuse_cast, refuse_types
 
 
 def _unary(name, compute, slope, needs="x", float_result=True, title=None, refuse=None):
@@ -150,7 +150,7 @@ alias("arctan2", atan2)
 
 
 class Clamp(Operation):
-    """The gradient passes where low <= x <= high, and stops elsewhere."""
+    """The gradient passes where low <= x <= high; elsewhere it goes to the bound that took x's place."""
 
     @staticmethod
     def forward(ctx, x, low, high):
@@ -162,30 +162,47 @@ class Clamp(Operation):
         y = y.copy() if y is x else y
         if y.dtype != x.dtype and x.dtype.kind == "f":
             y = y.astype(x.dtype)
-        ctx.saved, ctx.limits = (x,), (low, high)
+        ctx.saved = (x, low, high)
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        (x,) = ctx.saved
-        low, high = ctx.limits
-        inside = np.ones(x.shape, np.bool_)
-        if low is not None:
-            inside &= x >= low
-        if high is not None:
-            inside &= x <= high
-        return np.where(inside, dy, 0).astype(dy.dtype, copy=False), None, None
+        x, low, high = ctx.saved
+        below = np.False_ if low is None else x < low
+        above = np.False_ if high is None else x > high
+        nowhere = np.isnan(x)  # NaN is neither, and stays
+        for bound in (low, high):
+            if bound is not None:
+                nowhere = nowhere | np.isnan(bound)
+        if low is not None and high is not None:
+            crossed = np.greater(low, high)  # high wins
+            to_low, to_high = below & ~crossed, above | crossed
+        else:
+            to_low, to_high = below, above
+        return (
+            sum_to_shape(_passing(~(below | above | nowhere), dy), x.shape) if ctx.needs[0] else None,
+            sum_to_shape(_passing(to_low, dy), np.shape(low)) if ctx.needs[1] else None,
+            sum_to_shape(_passing(to_high, dy), np.shape(high)) if ctx.needs[2] else None,
+        )
+
+
+def _passing(condition, dy):
+    return np.where(condition, dy, dy.dtype.type(0))
 
 
 def _limits(name, input, min, max):
+    """The operands of a clamp in the type of its result."""
     if min is None and max is None:
         raise RuntimeError(f"{name}: At least one of 'min' or 'max' must not be None")
-    if isinstance(min, float) or isinstance(max, float):
-        input = input if input._a.dtype.kind == "f" else to_type(input, types.get_default_dtype())
-    for limit in (min, max):
-        if isinstance(limit, Tensor):
-            check_broadcast(name, input._a.shape, limit._a.shape)
-    return input, *[m._a if isinstance(m, Tensor) else m for m in (min, max)]
+    given = [x for x in (input, min, max) if x is not None]
+    limits = [x for x in given[1:] if isinstance(x, Tensor)]
+    if not limits and input._a.dtype.kind == "f":
+        return input, min, max
+    for limit in limits:
+        check_broadcast(name, input._a.shape, limit._a.shape)
+    kind = promote(*given)
+    return [to_type(x, types.of_numpy(kind)) if isinstance(x, Tensor) and x._a.dtype != kind else x
+            for x in (input, min, max)]  # fmt: skip
 
 
 @both
@@ -197,7 +214,8 @@ def clamp(input, min=None, max=None):
 @method()
 def clamp_(self, min=None, max=None):
     """clamp in place."""
-    _, low, high = _limits("torch.clamp", self, min, max)
+    cast, low, high = _limits("torch.clamp", self, min, max)
+    refuse_cast(cast._a.dtype, self._a.dtype)
     return Clamp.apply_(self, low, high)
 
 
@@ -251,8 +269,6 @@ class Where(Operation):
 def where(condition, input=None, other=None):
     """input where condition holds, other elsewhere; with the condition alone, nonzero(as_tuple=True).
     See torch.where."""
-    from .promotion import promote
-
     if input is None:
         return condition.nonzero(as_tuple=True)
     kind = promote(input, other)
@@ -271,10 +287,27 @@ def _where(self, condition, other):
     return where(condition, self, other)
 
 
+class NanToNum(Operation):
+    @staticmethod
+    def forward(ctx, x, nan, posinf, neginf):
+        ctx.finite = np.isfinite(x) if ctx.needs[0] else None
+        return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return _passing(ctx.finite, dy), None, None, None
+
+
 @both
-def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
-    """NaN and infinities replaced; no gradient. See torch.nan_to_num."""
-    return Tensor._wrap(np.nan_to_num(input._a, nan=nan, posinf=posinf, neginf=neginf))
+def nan_to_num(input, nan=None, posinf=None, neginf=None):
+    """NaN becomes `nan` (0 where not given), the infinities the given or the largest numbers. See torch.nan_to_num."""
+    return NanToNum.apply(input, 0.0 if nan is None else nan, posinf, neginf)
+
+
+@method()
+def nan_to_num_(self, nan=None, posinf=None, neginf=None):
+    """nan_to_num in place."""
+    return NanToNum.apply_(self, 0.0 if nan is None else nan, posinf, neginf)
 
 
 class Fill(Operation):

@@ -149,10 +149,13 @@ class CumSum(Operation):
     @staticmethod
     def forward(ctx, x, dim):
         ctx.dim = dim
-        return np.cumsum(x, dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        y = np.cumsum(x, dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        return y.reshape(x.shape)  # NumPy makes a 0-d array one of one element
 
     @staticmethod
     def backward(ctx, dy):
+        if not dy.ndim:
+            return dy, None
         return np.flip(np.cumsum(np.flip(dy, ctx.dim), ctx.dim), ctx.dim), None
 
 
@@ -250,7 +253,7 @@ def _pair(name):
 
 MaxResult, MinResult = _pair("max"), _pair("min")
 SortResult, TopkResult = _pair("sort"), _pair("topk")
-MedianResult, KthvalueResult = _pair("median"), _pair("kthvalue")
+KthvalueResult = _pair("kthvalue")
 
 
 def _index_of_extreme(array, dim, largest):
@@ -389,24 +392,6 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 
 
 @both
-def median(input, dim=None, keepdim=False):
-    """The lower median; with dim a (values, indices) tuple. See torch.median."""
-    if dim is None:
-        flat = input.reshape(-1)
-        return kthvalue(flat, (flat._a.size + 1) // 2, 0).values
-    size = input._a.shape[wrap_dim(dim, input._a.ndim)]
-    return MedianResult(*kthvalue(input, (size + 1) // 2, dim, keepdim))
-
-
-@both
-def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
-    """The q-th quantiles; no gradient. See torch.quantile."""
-    q = q._a if isinstance(q, Tensor) else q
-    result = np.quantile(input._a, q, axis=dim, keepdims=keepdim, method=interpolation)
-    return Tensor._wrap(np.asarray(result, input._a.dtype))
-
-
-@both
 def cumsum(input, dim, *, dtype=None):
     """Running sums along dim. See torch.cumsum."""
     return CumSum.apply(_typed(input, dtype), wrap_dim(dim, input._a.ndim))
@@ -470,18 +455,6 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """The distinct elements, in order. See torch.unique."""
     result = np.unique(input._a, return_inverse=return_inverse, return_counts=return_counts, axis=dim)
     return tuple(map(Tensor._wrap, result)) if isinstance(result, tuple) else Tensor._wrap(result)
-
-
-@function
-def cov(input, *, correction=1):
-    """The covariance matrix of variables in rows; no gradient. See torch.cov."""
-    return Tensor._wrap(np.asarray(np.cov(input._a, ddof=correction), input._a.dtype))
-
-
-@function
-def corrcoef(input):
-    """Correlation coefficients of variables in rows; no gradient. See torch.corrcoef."""
-    return Tensor._wrap(np.asarray(np.corrcoef(input._a), input._a.dtype))
 
 
 @both

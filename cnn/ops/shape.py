@@ -181,6 +181,18 @@ class Roll(Operation):
         return np.roll(dy, back, ctx.dims), None, None
 
 
+class Rot90(Operation):
+    @staticmethod
+    def forward(ctx, x, k, dims):
+        ctx.turn = k, dims
+        return np.rot90(x, k, dims).copy()
+
+    @staticmethod
+    def backward(ctx, dy):
+        k, dims = ctx.turn
+        return np.rot90(dy, -k, dims), None, None
+
+
 class Unfold(Operation):
     is_view = True
 
@@ -551,8 +563,8 @@ def roll(input, shifts, dims=None):
 
 @both
 def rot90(input, k=1, dims=(0, 1)):
-    """Turned by k quarter turns in a plane; no gradient. See torch.rot90."""
-    return Tensor._wrap(np.rot90(input._a, k, dims).copy())
+    """Turned by k quarter turns in a plane. See torch.rot90."""
+    return Rot90.apply(input, k, dims)
 
 
 @method()
