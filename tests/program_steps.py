@@ -30,7 +30,8 @@ class Steps:
 
     def tensors(self, test=None):
         """Names of tensors, as often as they should be chosen: those made last more often."""
-        found = [n for n, v in self.names.items() if n[: len(self.prefix)] == self.prefix and hasattr(v, "grad_fn")]
+        kind = self.names["torch"].Tensor
+        found = [n for n, v in self.names.items() if n[: len(self.prefix)] == self.prefix and isinstance(v, kind)]
         if test is not None:
             found = [n for n in found if test(self.names[n])]
         return found + found[-3:]
@@ -307,7 +308,7 @@ IN_PLACE = [
     _on_dim(lambda g, x, d, n: f"{x}.index_copy_({d}, torch.tensor([0]), {x}.narrow({d}, 0, 1) * 2)"),
     lambda g, x, X: f"{x}.scatter_({g.dim(X)}, torch.zeros({tuple(X.shape)}, dtype=torch.long), {g.like(X)})",
     lambda g, x, X: f"{x}.scatter_add_({g.dim(X)}, torch.zeros({tuple(X.shape)}, dtype=torch.long), {g.like(X)})",
-    lambda g, x, X: f"{x}.masked_scatter_(torch.randn({tuple(X.shape)}) > 0, {g.like(X)})",
+    lambda g, x, X: f"{x}.masked_scatter_(torch.randn({tuple(X.shape)}) > 0, {g.like(X)}.clone())",
     lambda g, x, X: f"{x}.{g.pick('addcmul_', 'addcdiv_')}({g.like(X)}, torch.rand({tuple(X.shape)}) + 1, value=0.5)",
     lambda g, x, X: f"{x}.lerp_({g.like(X)}, 0.3)",
     lambda g, x, X: f"{x}.{g.pick('normal_()', 'uniform_()', 'bernoulli_(0.4)', 'exponential_()')}",
