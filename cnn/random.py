@@ -15,6 +15,7 @@ import threading
 import numpy as np
 
 from cnn import _cnn, types
+from cnn.layout import seen_order
 from cnn.tensor import Tensor
 
 __all__ = [
@@ -151,14 +152,9 @@ def _stream(generator):
 
 def _order(array):
     """The axes of an array in the order in which torch walks through it, by address, the outermost first; and whether
-    torch sees elements that do not lie one after the other. Channels-last in memory counts as C order: so a layer
-    left an activation that torch would hold in C order."""
-    axes = range(array.ndim)
-    if array.flags.c_contiguous or (array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous):
-        return axes, False
-    if any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)):
-        raise RuntimeError("random fill: several elements of the array share one place in memory")
-    return sorted(axes, key=lambda axis: -abs(array.strides[axis])), True
+    torch sees elements that do not lie one after the other."""
+    order = seen_order(array)
+    return (range(array.ndim), False) if order is None else (order, True)
 
 
 def _fill(array, draw):

@@ -16,7 +16,10 @@ class Networks(Steps):
         if not modules or self.chance(0.03):
             return self.network()
         if not self.images() or self.chance(0.06):
-            return f"{self.new()} = {self.image()}"
+            # i1, i2, ...: images for Modules only. What is made of one that lies channels-last does so in torch, and
+            # seems to lie in rows here.
+            self.count += 1
+            return f"i{self.count} = {self.image()}"
         kind = self.random.random()
         if kind < 0.3:
             return self.call(self.pick(*modules))
@@ -25,7 +28,8 @@ class Networks(Steps):
         return super().step()
 
     def images(self):
-        return [n for n in self.tensors() if self.names[n].ndim == 4 and self.names[n].dtype == self.float32]
+        found = [n for n in self.names if n[0] in "it" and n[1:].isdigit()]
+        return [n for n in found if self.names[n].ndim == 4 and self.names[n].dtype == self.float32]
 
     @property
     def float32(self):

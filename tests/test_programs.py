@@ -25,7 +25,9 @@ def test_programs(start):
         harness.COUNTS["programs"] += 1
         harness.COUNTS["program steps"] += steps
         if difference is not None and random_programs.expected(difference) is None:
-            pytest.fail(f"program {number}, shrunk:\n{random_programs.script(random_programs.shrink(difference))}", False)
+            pytest.fail(
+                f"program {number}, shrunk:\n{random_programs.script(random_programs.shrink(difference))}", False
+            )
 
 
 @harness.needs_torch

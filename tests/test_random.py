@@ -256,7 +256,7 @@ def test_bernoulli_of_probabilities_into_views(seeded):
 def test_channels_last_memory_counts_as_c_order():
     """Only strides tell that a layer left its output channels-last: the values must not depend on it."""
     plain = cnn.empty(2, 3, 4, 5)
-    channels_last = cnn.Tensor._wrap(np.empty((2, 4, 5, 3), np.float32).transpose(0, 3, 1, 2))
+    channels_last = cnn.Tensor._wrap(np.empty((2, 4, 5, 3), np.float32).transpose(0, 3, 1, 2).copy("K"))
     for draw in IN_PLACE_REAL.values():
         cnn.manual_seed(5)
         draw(plain)
@@ -554,3 +554,28 @@ def test_a_signal_handler_that_draws_from_the_busy_generator():
         signal.signal(signal.SIGALRM, before)
     assert raised == ["this Generator is at work in the code that the signal interrupted"]
     assert cnn.rand(3).shape == (3,)
+
+
+ORDERS = ["x", "x.transpose(0, 1)", "x.permute(2, 0, 1)", "x[:, ::2]", "x.transpose(0, 1)[:, ::2]", "x[0].t()",
+          "x.transpose(0, 1)[None]", "x.permute(2, 0, 1)[None]", "x[:1].expand(3, 20, 4)",
+          "x[:, :, [0, 1]]"]  # fmt: skip
+DRAWS = ["torch.rand_like({})", "torch.randn_like({})", "torch.randint_like({}, 10)", "torch.zeros_like({}).normal_()",
+         "{}.clone().normal_()", "{}.normal_()", "{}.uniform_()", "{}.bernoulli_(0.3)", "{}.exponential_()",
+         "torch.bernoulli({} / 1000)", "torch.normal({}, 1.0)", "torch.nn.functional.dropout({}, 0.5)",
+         "torch.nn.functional.dropout({}, 0.5, inplace=True)", "({} * 1).normal_()"]  # fmt: skip
+
+
+@needs_torch
+@pytest.mark.parametrize("order", ORDERS)
+def test_draws_into_any_memory_order(order):
+    for draw in DRAWS:
+        if "expand" in order and ("{}.n" in draw or "{}.u" in draw or "_(" in draw and "clone" not in draw):
+            continue  # cannot be written to
+        if "[None]" in order and "* 1" in draw:
+            continue  # channels last: what a layer makes of it is in row order here
+        values = []
+        for library in (torch, cnn):
+            library.manual_seed(1)
+            x = library.arange(1.0, 241.0).reshape(3, 20, 4)
+            values.append(eval(draw.format(order), {"torch": library, "x": x}).tolist())
+        assert values[0] == values[1], draw.format(order)

@@ -7,6 +7,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.autograd.function import Operation
+from cnn.layout import new_like
 from cnn.random import default_generator
 
 from .module import Module
@@ -14,11 +15,11 @@ from .sizes import check_tensor
 
 
 class DropoutOperation(Operation):
-    """The mask is drawn in the order of the indices, however x lies in memory: as torch draws it."""
+    """The mask is drawn in the order in which torch would have x lie in memory, and lies so itself."""
 
     @staticmethod
     def forward(ctx, x, p):
-        mask = draw_mask(x.shape, p)
+        mask = new_like(draw_mask, x, p)
         ctx.saved, ctx.p = (mask,), p
         return _cnn.dropout(x, mask, p)
 

@@ -5,6 +5,7 @@ import numpy as np
 from cnn import _cnn, types
 from cnn.autograd.function import Operation
 from cnn.errors import DTypeError, ShapeError
+from cnn.layout import new_like, seen_order
 from cnn.tensor import Tensor
 
 from ._register import both, method
@@ -14,7 +15,11 @@ from .broadcasting import broadcast_shape, sum_to_shape
 class Clone(Operation):
     @staticmethod
     def forward(ctx, x):
-        return x.copy(order="K")
+        if seen_order(x) is None:
+            return x.copy(order="K")
+        y = new_like(_cnn.empty, x, x.dtype)
+        y[...] = x
+        return y
 
     @staticmethod
     def backward(ctx, dy):

@@ -6,6 +6,7 @@ import numpy as np
 
 from cnn import _cnn, types
 from cnn.autograd import aliases
+from cnn.layout import new_like
 from cnn.tensor import Tensor, _plain
 
 from ._register import alias, function, method
@@ -191,7 +192,7 @@ def full(size, fill_value, *, dtype=None, layout=None, device=None, pin_memory=F
 
 def _like(make, name):
     def f(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
-        array = make(input._a.shape, _numpy_type(dtype, input.dtype))
+        array = new_like(make, input._a, _numpy_type(dtype, input.dtype))
         return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
     f.__name__ = name
@@ -210,7 +211,7 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_me
     """A tensor filled with one value, in the shape and type of input. See torch.full_like."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    array = np.full(input._a.shape, fill_value, _numpy_type(dtype, input.dtype))
+    array = new_like(np.full, input._a, fill_value, _numpy_type(dtype, input.dtype))
     return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
 

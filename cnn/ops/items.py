@@ -11,11 +11,11 @@ import numpy as np
 
 from cnn.autograd.function import Operation, check_overlap
 from cnn.errors import DTypeError, ShapeError
+from cnn.layout import index_order
 from cnn.tensor import Tensor, _plain
 
 from ._register import function, method
 from .broadcasting import sum_to_shape
-from .layout import index_order
 
 _ALL = slice(None)
 _LONGEST_SEQUENCE = 32  # a shorter list with slices, tensors or lists in it stands for a tuple

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from cnn import random, types
+from cnn import _cnn, random, types
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
+from cnn.layout import new_like
 from cnn.tensor import Tensor
 
 from ._register import both, function, method
@@ -23,10 +24,11 @@ def _of_size(make, name, doc):
     return function(f)
 
 
-def _like(make, name, doc):
+def _like(fill, name, doc):
     def f(input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
           memory_format=None):  # fmt: skip
-        array = make(input._a.shape, dtype=_numpy_type(dtype, input.dtype), generator=generator)
+        array = new_like(_cnn.empty, input._a, _numpy_type(dtype, input.dtype))
+        fill(array, generator=generator)
         return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
     f.__name__, f.__doc__ = name, f"{doc} See torch.{name}."
@@ -35,8 +37,8 @@ def _like(make, name, doc):
 
 rand = _of_size(random.uniform_array, "rand", "A tensor of values from [0, 1).")
 randn = _of_size(random.normal_array, "randn", "A tensor of standard normal values.")
-rand_like = _like(random.uniform_array, "rand_like", "`rand` in the shape and type of input.")
-randn_like = _like(random.normal_array, "randn_like", "`randn` in the shape and type of input.")
+rand_like = _like(random.fill_uniform, "rand_like", "`rand` in the shape and type of input.")
+randn_like = _like(random.fill_normal, "randn_like", "`randn` in the shape and type of input.")
 
 
 def _bounds(name, args, low, high, rest):
@@ -76,7 +78,8 @@ def randint_like(input, *args, low=None, high=None, generator=None, dtype=None, 
     """randint_like(input, high), randint_like(input, low, high): integers from [low, high) in the shape and type of
     input. See torch.randint_like."""
     low, high, _ = _bounds("randint_like", args, low, high, None)
-    array = random.randint_array(input._a.shape, low, high, _numpy_type(dtype, input.dtype), generator)
+    array = new_like(_cnn.empty, input._a, _numpy_type(dtype, input.dtype))
+    random.fill_integers(array, low, high, generator)
     return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
 

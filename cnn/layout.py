@@ -3,6 +3,8 @@ of what `view` is possible."""
 
 import numpy as np
 
+from cnn.autograd import aliases
+
 
 def walk_order(shape, operands):
     """The dimensions from the outermost to the innermost in which torch's elementwise loops walk: of `operands`, given
@@ -28,6 +30,24 @@ def walk_order(shape, operands):
             elif result < 0:
                 break
     return order[::-1]
+
+
+def seen_order(array):
+    """The dimensions from the outermost to the innermost as torch would have the array lie in memory; None where that
+    is row order, whatever order a layer chose here."""
+    if array.flags.c_contiguous:
+        return None
+    seen = aliases.apparent(array)
+    return None if seen.flags.c_contiguous else walk_order(seen.shape, [seen.strides])
+
+
+def new_like(make, array, *options):
+    """make(shape, *options), for an array that lies as torch lays out what is made like another tensor."""
+    order = seen_order(array)
+    if order is None:
+        return make(array.shape, *options)
+    made = make(tuple(array.shape[d] for d in order), *options)
+    return made.transpose(sorted(range(len(order)), key=order.__getitem__))
 
 
 def lay_out(array, order):
