@@ -231,9 +231,11 @@ class Tensor(_cnn.Tensor):
         return iter(self.unbind(0))
 
     def __contains__(self, element):
-        if isinstance(element, Tensor):
-            element = element._a
-        return bool((self._a == element).any())
+        if not isinstance(element, (Tensor, int, float, np.number, np.bool_)):
+            raise RuntimeError(
+                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+            )
+        return bool((self == element).any().item())
 
     def __reduce_ex__(self, protocol):
         return _rebuild, (type(self), np.array(self._a), self._requires_grad, self.__dict__.get("_dtype"))

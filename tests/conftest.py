@@ -55,5 +55,6 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(
         f"gradient checks: {counts['gradient']} (worst relative error {harness.WORST['gradient']:.1e}); "
         f"exact integer cases: {counts['exact']}; compared with torch: {counts['torch']}; "
-        f"memory layouts: {counts['memory']}; thread counts: {counts['threads']}"
+        f"memory layouts: {counts['memory']}; thread counts: {counts['threads']}; "
+        f"functions walked for NumPy state: {counts['NumPy state']}"
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
+from cnn.ops._quiet import quiet
 
 from .module import Module
 from .sizes import pair
@@ -37,6 +38,7 @@ def to_columns(x, kernel, dilation, padding, stride):
     return y.reshape(n, c * kh * kw, oh * ow)
 
 
+@quiet
 def from_columns(y, size, kernel, dilation, padding, stride):
     (kh, kw), (dh, dw), (ph, pw), (sh, sw) = kernel, dilation, padding, stride
     oh, ow = window_counts(size, kernel, dilation, padding, stride)

@@ -15,6 +15,7 @@ from cnn.tensor import Tensor
 
 from ._keywords import NUMPY_NAMES, REFUSED, TAKES_OUT
 from ._out import into
+from ._quiet import may_compute
 
 FUNCTIONS = {}  # what cnn/__init__.py exports
 _TENSORS = ("input", "self", "tensor", "tensors", "condition", "equation", "elements", "a", "operands")  # f's first
@@ -23,10 +24,9 @@ _TENSORS = ("input", "self", "tensor", "tensors", "condition", "equation", "elem
 def public(name, f, place="cnn"):
     """f as the function `name` of a module or class."""
     parameters = inspect.signature(f).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return f  # it looks at its keywords itself
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    made = _cnn.Function(f, frozenset(named))
+    looks_itself = any(p.kind is p.VAR_KEYWORD for p in parameters)  # at its keywords
+    made = _cnn.Function(f, None if looks_itself else frozenset(named), may_compute(f))
     made.__name__, made.__doc__, made.__wrapped__ = name, f.__doc__, f
     made.__module__, made.__qualname__ = (place, name) if place != "Tensor" else ("cnn", f"Tensor.{name}")
     made.path = f"{place}.{name}".removeprefix("cnn.")

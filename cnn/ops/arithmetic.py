@@ -7,6 +7,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 from cnn.tensor import Tensor
 
+from ._quiet import quiet
 from ._register import alias, both, method
 from .broadcasting import check_broadcast, sum_to_shape
 from .promotion import as_operand, promote, refuse_cast, refuse_types
@@ -585,7 +586,7 @@ def _operator(f, swap=False):
             return NotImplemented
         return f(other, self) if swap else f(self, other)
 
-    return apply
+    return quiet(apply)
 
 
 def _slot(f, swap):

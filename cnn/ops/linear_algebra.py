@@ -9,6 +9,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import DTypeError, ShapeError
 from cnn.tensor import Tensor
 
+from ._quiet import quiet
 from ._register import both, function
 from .broadcasting import broadcast_shape, sum_to_shape
 
@@ -112,8 +113,8 @@ def inner(input, other):
     return _of_ndim("inner", input, other, (1, 1), "other")
 
 
-Tensor.__matmul__ = lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-Tensor.__rmatmul__ = lambda self, other: matmul(Tensor._wrap(np.asarray(other)), self)
+Tensor.__matmul__ = quiet(lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented)
+Tensor.__rmatmul__ = quiet(lambda self, other: matmul(Tensor._wrap(np.asarray(other)), self))
 
 
 @both

@@ -90,12 +90,13 @@ class Var(Operation):
     @staticmethod
     def forward(ctx, x, axes, correction, keepdim, root):
         count = x.size if axes is None else int(np.prod([x.shape[a] for a in axes]))
-        centred = x - x.mean(axis=axes, keepdims=True)
+        centred = x - x.mean(axis=axes, keepdims=True) if count else x  # NumPy warns of a mean of nothing
         with np.errstate(all="ignore"):
             y = np.square(centred).sum(axis=axes, keepdims=keepdim) / x.dtype.type(builtins.max(count - correction, 0))
             y = np.asarray(np.sqrt(y) if root else y, x.dtype)
         ctx.saved = (x, y)
-        ctx.axes, ctx.keepdim, ctx.root, ctx.divisor = axes, keepdim, root, builtins.max(count - correction, 0)
+        ctx.axes, ctx.keepdim, ctx.root, ctx.count = axes, keepdim, root, count
+        ctx.divisor = builtins.max(count - correction, 0)
         return y
 
     @staticmethod
@@ -105,7 +106,7 @@ class Var(Operation):
             if ctx.root:
                 dy = np.where(y == 0, 0, dy / (2 * y)).astype(dy.dtype)
             dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
-            centred = x - x.mean(axis=ctx.axes, keepdims=True)
+            centred = x - x.mean(axis=ctx.axes, keepdims=True) if ctx.count else x
             return dy * centred * x.dtype.type(2 / ctx.divisor), None, None, None, None
 
 

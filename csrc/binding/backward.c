@@ -248,6 +248,10 @@ PyObject *py_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssi
     }
     struct run r = {.deliver = args[4], .add = args[5], .before = args[6], .after = args[7], .finish = args[8]};
     int status = -1;
+    PyObject *quiet;
+    if (quiet_enter(&quiet) < 0) {
+        return NULL;
+    }
     if ((r.keep_graph = PyObject_IsTrue(args[2])) < 0 || (r.store = PyObject_IsTrue(args[3])) < 0 ||
         !(r.waiting = PyDict_New()) || !(r.leaves = PyDict_New())) {
         goto done;
@@ -264,6 +268,7 @@ PyObject *py_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssi
     }
     status = finish_leaves(&r);
 done:
+    quiet_leave(quiet);
     PyMem_Free(r.heap);
     Py_XDECREF(r.waiting);
     Py_XDECREF(r.leaves);

@@ -108,4 +108,8 @@ const char *shape_text(PyArrayObject *array, char *buffer, size_t size);
 PyThreadState *kernel_enter(double work);
 int kernel_leave(PyThreadState *state);
 
+/* Wraps what calls NumPy: until quiet_leave(token) its error state is ignored (quiet.c). -1 with an exception. */
+int quiet_enter(PyObject **token);
+void quiet_leave(PyObject *token);
+
 #endif

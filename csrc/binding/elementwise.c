@@ -72,9 +72,14 @@ static PyArrayObject *run(char operation, PyArrayObject *a, PyArrayObject *b, Py
 /* The same by NumPy: alpha b first, so that it is NumPy's type rules for both steps. */
 static PyObject *binary_by_numpy(PyObject *a, PyObject *b, PyObject *alpha, numpy_operator *numpy)
 {
+    PyObject *quiet;
+    if (quiet_enter(&quiet) < 0) {
+        return NULL;
+    }
     PyObject *scaled = alpha != NULL ? PyNumber_Multiply(b, alpha) : Py_NewRef(b);
     PyObject *y = scaled != NULL ? as_array(numpy(a, scaled)) : NULL;
     Py_XDECREF(scaled);
+    quiet_leave(quiet);
     return y;
 }
 

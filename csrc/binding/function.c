@@ -10,9 +10,10 @@
 
 struct function {
     PyObject_HEAD PyObject *f;
-    PyObject *names; /* a frozenset: the keywords that f takes */
+    PyObject *names; /* a frozenset: the keywords that f takes; None: any */
     PyObject *dict, *weakrefs;
     vectorcallfunc call;
+    int quiet; /* whether NumPy's error state is set aside for the call: f may come to NumPy's arithmetic */
 };
 
 static PyObject *translate, *explain; /* set once, when cnn is imported */
@@ -20,7 +21,7 @@ static PyObject *translate, *explain; /* set once, when cnn is imported */
 /* 1 if f takes every keyword of the call, 0 if not, -1 with an exception. */
 static int knows(struct function *self, PyObject *keywords)
 {
-    Py_ssize_t n = PyTuple_GET_SIZE(keywords);
+    Py_ssize_t n = self->names != Py_None ? PyTuple_GET_SIZE(keywords) : 0;
     for (Py_ssize_t i = 0; i < n; i++) {
         int known = PySet_Contains(self->names, PyTuple_GET_ITEM(keywords, i));
         if (known <= 0) {
@@ -86,7 +87,12 @@ static PyObject *function_vectorcall(PyObject *object, PyObject *const *args, si
             return result;
         }
     }
+    PyObject *quiet = NULL;
+    if (self->quiet && quiet_enter(&quiet) < 0) {
+        return NULL;
+    }
     PyObject *result = PyObject_Vectorcall(self->f, args, nargsf, keywords);
+    quiet_leave(quiet);
     if (result == NULL && explain != NULL &&
         (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_TypeError) ||
          PyErr_ExceptionMatches(PyExc_ValueError))) {
@@ -99,9 +105,14 @@ static PyObject *function_vectorcall(PyObject *object, PyObject *const *args, si
 
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *words[] = {"f", "names", NULL};
+    static char *words[] = {"f", "names", "quiet", NULL};
     PyObject *f, *names;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!", words, &f, &PyFrozenSet_Type, &names)) {
+    int quiet = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|p", words, &f, &names, &quiet)) {
+        return NULL;
+    }
+    if (names != Py_None && !PyFrozenSet_CheckExact(names)) {
+        PyErr_SetString(PyExc_TypeError, "Function: names must be a frozenset or None");
         return NULL;
     }
     struct function *self = (struct function *)type->tp_alloc(type, 0);
@@ -109,6 +120,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
         self->f = Py_NewRef(f);
         self->names = Py_NewRef(names);
         self->call = function_vectorcall;
+        self->quiet = quiet;
     }
     return (PyObject *)self;
 }

@@ -14,6 +14,7 @@ PyObject *ShapeError, *DTypeError;
     F(quick_attributes, "(a class of Modules): its attributes are found as Module.__getattr__ would find them")        \
     F(set_operator, "('+', '-' or '*', its Operation, f(a, b) for operands that are not plain)")                       \
     F(set_function_hooks, "(translate, explain): see cnn/ops/_register.py")                                            \
+    F(set_quiet, "(context variable, value) or (None, function): how NumPy's error state is set aside")                \
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
     F(backward, "(edges, gradients, keep_graph, store, deliver, add, before, after, finish); see cnn.autograd.engine") \
     F(owner_of, "(array) -> the array at the bottom of the views, which owns the memory")                              \

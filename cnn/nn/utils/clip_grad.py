@@ -7,6 +7,7 @@ import numpy as np
 
 import cnn
 from cnn.autograd.grad_mode import no_grad
+from cnn.ops._quiet import quiet
 from cnn.tensor import Tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
@@ -17,6 +18,7 @@ def _gradients(parameters):
     return [p.grad for p in parameters if p.grad is not None]
 
 
+@quiet
 def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=None):
     """The norm of all tensors seen as one vector, a 0-d tensor.
 
@@ -40,6 +42,7 @@ def _result_type(tensors):
     return cnn.float64 if any(t.dtype is cnn.float64 for t in tensors) else cnn.float32
 
 
+@quiet
 @no_grad()
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
     """Scales all gradients so that their common norm is at most `max_norm`; returns the norm they had, a 0-d tensor.
@@ -57,6 +60,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     return total
 
 
+@quiet
 @no_grad()
 def clip_grad_value_(parameters, clip_value, foreach=None):
     """Clamps every value of every gradient to [-clip_value, clip_value]."""

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 
 from cnn import types
+from cnn.ops._quiet import quiet_all
 from cnn.tensor import Tensor
 from cnn.vision.transforms import array, pil
 from cnn.vision.transforms.array import inverse_affine_matrix as _get_inverse_affine_matrix
@@ -445,3 +446,6 @@ def _pair(size):
     if len(values) != 2:
         raise ValueError("Please provide only two dimensions (h, w) for size.")
     return tuple(values)
+
+
+quiet_all(globals())
