@@ -336,7 +336,7 @@ class Tensor(_cnn.Tensor):
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Add the gradient of this tensor to `.grad` of every leaf it was made from. See torch.Tensor.backward."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self):
         """Keep `.grad` for this tensor although it is not a leaf."""

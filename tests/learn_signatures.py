@@ -52,6 +52,26 @@ def from_python(f):
     return named[1:] if isinstance(f, type) or named[:1] == ["self"] else named
 
 
+# Where the stubs are wrong, and where they have all overloads of two functions under one name.
+KNOWN = {
+    "Tensor.requires_grad_": ["requires_grad"],
+    "Tensor.new": ["size", "data", "device"],
+    "Tensor.uniform_": ["from", "to", "generator"],
+    "Tensor.random_": ["from", "to", "generator"],
+}
+DOES_NOT_EXIST = {"full": ["names"]}
+
+
+def from_schemas(torch, name):
+    """linalg's keywords, from the schemas of its functions in C++."""
+    names = []
+    for schema in torch._C._jit_get_all_schemas():
+        if schema.name == "aten::linalg_" + name and "out" not in schema.overload_name:
+            found = ["input" if a.name == "self" else a.name for a in schema.arguments if not a.is_out]
+            names += [n for n in found if n not in names]
+    return [*names, "out"] if names else None
+
+
 def main():
     torch = importlib.import_module("torch")
     folder = Path(torch.__file__).parent / "_C"
@@ -62,8 +82,15 @@ def main():
         theirs = signature_walk.of_torch(name)
         if theirs is None:
             continue
-        last = name.rpartition(".")[2]
+        place, _, last = name.rpartition(".")
+        if place == "nn.init" and inspect.isfunction(theirs) and hasattr(torch.nn.init, last + "_"):
+            theirs = getattr(torch.nn.init, last + "_")  # what the old name stands for
+        if place == "nn.functional" and hasattr(torch.nn.functional, "_" + last):
+            theirs = getattr(torch.nn.functional, "_" + last)  # one of two is called, by an argument
         learned = from_python(theirs) if inspect.isfunction(theirs) or isinstance(theirs, type) else None
+        if place == "linalg":
+            learned = from_schemas(torch, last)
+        learned = KNOWN.get(name, learned)
         if learned is None:
             if name.startswith("Tensor."):
                 sources = core.get("TensorBase." + last), core.get("_TensorBase." + last)
@@ -74,6 +101,9 @@ def main():
                 print("nothing known about", name)
                 continue
             learned = learned + [other for n in learned for other in NUMPY_NAMES.get(n, ()) if other not in learned]
+        if place == "Tensor" or name in DOES_NOT_EXIST:  # no method takes out, whatever the stubs say
+            learned = [n for n in learned if n not in ("out", *DOES_NOT_EXIST.get(name, ()))]
+        learned = [n for n in learned if not n.startswith("_")]
         lines.append(f"{name}: {' '.join(learned)}".rstrip())
     TABLE.write_text("\n".join(lines) + "\n")
     print(len(lines), "names,", sum(len(line.split()) - 1 for line in lines), "keywords")

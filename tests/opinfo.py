@@ -177,7 +177,8 @@ def _differentiable(op, dtype):
 
 _LEAKS = (
     "ufunc", "setting an array element", "object has no attribute", "NoneType", "unsupported operand", "numpy.ndarray",
-    "not subscriptable", "could not be broadcast", "could not broadcast", "operands could not", "is out of bounds for",
+    "not subscriptable", "could not be broadcast", "could not broadcast", "operands could not",
+    "out of bounds for a", "Python integer",
     "scalar arrays", "Cannot cast", "object is not iterable", "einstein", "zero-size array", "np.", "gufunc", "astype",
     "cannot reshape array", "local variable", "same_kind", "object cannot be interpreted", "inhomogeneous", "_cnn",
     "all the input array", "repeated axis", "truth value of an array", "not enough values", "too many values",

@@ -1,9 +1,11 @@
 """What the tests of signatures walk over: every public function, method and class that has torch's name."""
 
 import inspect
+from pathlib import Path
 
 import cnn
 import cnn.optim.lr_scheduler
+from cnn.ops import _keywords
 
 # A package of ours, and torch's name for it.
 PLACES = {
@@ -33,9 +35,22 @@ def of_torch(name):
 
 
 def keywords(f):
-    """The names that f takes as keywords; None where it takes any (**kwargs)."""
-    target = f.__init__ if isinstance(f, type) else f
+    """(the names that f takes as keywords, those that it refuses by name); None where it takes any (**kwargs)."""
+    target = f.__init__ if isinstance(f, type) and "__new__" not in vars(f) else f
     parameters = inspect.signature(target).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    taken = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if not isinstance(f, cnn._cnn.Function):
+        return taken, set()
+    taken |= {p.name for p in parameters if p.kind is p.VAR_POSITIONAL}
+    taken |= {numpy for numpy, ours in _keywords.NUMPY_NAMES.items() if ours in taken}
+    taken |= {_keywords.ALSO_GATHERED[f.path]} if f.path in _keywords.ALSO_GATHERED else set()
+    taken |= {"out"} if f.path in _keywords.TAKES_OUT else set()
+    return taken, set(_keywords.REFUSED.get(f.path, ()))
+
+
+def learned():
+    """{name: the keywords that torch takes}, from tests/torch_signatures.txt."""
+    lines = Path(__file__).with_name("torch_signatures.txt").read_text().splitlines()
+    return {name: words.split() for name, words in (line.split(":") for line in lines)}

@@ -1,5 +1,7 @@
 """Automatic differentiation: see torch.autograd. Double backward is not supported and says so."""
 
+import warnings
+
 import numpy as np
 
 from cnn import _cnn
@@ -64,8 +66,19 @@ def _refuse_double_backward(create_graph):
         raise NotImplementedError("create_graph=True: double backward is not supported by cnn")
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
-    """Add the gradients of `tensors` to `.grad` of the leaves. See torch.autograd.backward."""
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None
+):  # fmt: skip
+    """Add the gradients of `tensors` to `.grad` of the leaves; `grad_variables` is the old name of `grad_tensors`. See
+    torch.autograd.backward."""
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to backward(). Please only use "
+                "`grad_tensors`."
+            )
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        grad_tensors = grad_variables
     _refuse_double_backward(create_graph)
     tensors = _as_list(tensors)
     gradients = [None] * len(tensors) if grad_tensors is None else _as_list(grad_tensors)
@@ -80,11 +93,18 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
 
 
 def grad(
-    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=None,
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, only_inputs=True, allow_unused=None,
     is_grads_batched=False, materialize_grads=False,
 ):  # fmt: skip
     """Gradients of `outputs` with respect to `inputs`, returned and not stored. See torch.autograd.grad."""
     _refuse_double_backward(create_graph)
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if is_grads_batched:
         raise NotImplementedError("is_grads_batched=True is not supported by cnn")
     outputs, inputs = _as_list(outputs), _as_list(inputs)

@@ -35,8 +35,8 @@ def adaptive_max_pool2d(input, output_size, return_indices=False):
     return AdaptiveMaxPool2D.apply(input, size, bool(return_indices))
 
 
-def adaptive_max_pool2d_with_indices(input, output_size):
-    """adaptive_max_pool2d with return_indices=True."""
+def adaptive_max_pool2d_with_indices(input, output_size, return_indices=False):
+    """adaptive_max_pool2d with return_indices=True, whatever is said here (as in torch)."""
     return adaptive_max_pool2d(input, output_size, return_indices=True)
 
 

@@ -23,4 +23,10 @@ TAKES_OUT = frozenset(
 )
 
 # What torch takes and nobody here reads: refused by name.
-REFUSED = {}
+REFUSED = {
+    **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm"), ("out_dtype",)),
+    "complex": ("out",),
+}
+
+# Besides its own name, what else may name the values of `*size`.
+ALSO_GATHERED = {"Tensor.view": "dtype"}

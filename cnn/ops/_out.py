@@ -22,6 +22,8 @@ def into(function, out, args, kwargs):
         )
     if "dtype" in function.names:
         _agree_on_type(name, outs, kwargs)
+    for o in outs:
+        _refuse_overlap(name, o, given[len(outs) :])
     with no_grad():
         result = function(*args, **kwargs)
         results = (result,) if isinstance(result, Tensor) else result
@@ -32,6 +34,27 @@ def into(function, out, args, kwargs):
     if isinstance(out, Tensor):
         return out
     return type(result)(*outs) if hasattr(result, "_fields") else tuple(outs)
+
+
+# They read elements in another order than they write them: torch refuses the memory of an argument as out.
+_NEVER_ITS_ARGUMENT = frozenset(
+    """
+    cat concat concatenate gather hstack index_select kthvalue masked_select scatter stack take take_along_dim vstack
+    """.split()
+)
+
+
+def _refuse_overlap(name, out, arguments):
+    """torch's error for an out in the memory of an argument, unless it is that argument as a whole."""
+    for t in arguments:
+        if not np.may_share_memory(out._a, t._a) or not out._a.size or not t._a.size:
+            continue
+        same = t._a.ctypes.data == out._a.ctypes.data and t._a.strides == out._a.strides and t._a.shape == out._a.shape
+        if (name in _NEVER_ITS_ARGUMENT or not same) and np.shares_memory(out._a, t._a):
+            raise RuntimeError(
+                f"{name}(): unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                "to a single memory location. Please clone() the tensor before performing the operation."
+            )
 
 
 def _tensors(values):

@@ -13,12 +13,23 @@ import numpy as np
 from cnn import _cnn
 from cnn.tensor import Tensor
 
-from ._keywords import NUMPY_NAMES, REFUSED, TAKES_OUT
+from ._keywords import ALSO_GATHERED, NUMPY_NAMES, REFUSED, TAKES_OUT
 from ._out import into
 from ._quiet import may_compute
 
 FUNCTIONS = {}  # what cnn/__init__.py exports
-_TENSORS = ("input", "self", "tensor", "tensors", "condition", "equation", "elements", "a", "operands")  # f's first
+_TENSORS = (
+    "input",
+    "self",
+    "tensor",
+    "tensors",
+    "condition",
+    "equation",
+    "elements",
+    "a",
+    "operands",
+    "sorted_sequence",
+)  # f's first
 
 
 def public(name, f, place="cnn"):
@@ -55,7 +66,7 @@ def _translate(function, _, args, kwargs):
             if known in kwargs:
                 raise TypeError(f"{name}() got multiple values for argument '{known}' (also as '{key}')")
             kwargs[known] = value
-        elif key == starred or (name, key) == ("view", "dtype"):
+        elif key in (starred, ALSO_GATHERED.get(function.path)):
             given = [kwargs.pop(p) for p in before[len(args) :] if p in kwargs]
             args = (*args, *given, value)
         elif key == "out" and function.path in TAKES_OUT:

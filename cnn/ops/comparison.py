@@ -149,9 +149,13 @@ def equal(input, other):
 
 
 @function
-def isin(elements, test_elements, *, invert=False):
+def isin(elements=None, test_elements=None, *, assume_unique=False, invert=False, element=None, test_element=None):
     """True where an element is among test_elements. See torch.isin."""
+    elements = element if elements is None else elements
+    test_elements = test_element if test_elements is None else test_elements
+    if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+        raise TypeError("isin(): one of elements and test_elements must be Tensor, the other one may be a number")
     for x in (elements, test_elements):
         if isinstance(x, Tensor) and x._a.dtype.kind == "b" or isinstance(x, bool):
             raise RuntimeError("Unsupported input type encountered for isin(): Bool")
-    return Tensor._wrap(np.isin(_raw(elements), _raw(test_elements), invert=invert))
+    return Tensor._wrap(np.isin(_raw(elements), _raw(test_elements), assume_unique, invert))

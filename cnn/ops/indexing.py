@@ -8,6 +8,7 @@ from cnn.tensor import Tensor
 
 from ._register import both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
+from .gather import Scatter, gather
 from .items import Index, put
 from .shape import wrap_dim
 
@@ -42,93 +43,6 @@ def narrow(input, dim, start, length):
     if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return input[(slice(None),) * dim + (slice(start, start + length),)]
-
-
-class Gather(Operation):
-    @staticmethod
-    def forward(ctx, x, dim, index):
-        ctx.shape, ctx.place = x.shape, _places(x.shape, dim, index)
-        return x[ctx.place]
-
-    @staticmethod
-    def backward(ctx, dy):
-        dx = np.zeros(ctx.shape, dy.dtype)
-        np.add.at(dx, ctx.place, dy)
-        return dx, None, None
-
-
-def _places(shape, dim, index):
-    """Full indices for `x[..., index, ...]` where index replaces the coordinate of one dimension."""
-    size = shape[dim] if shape else 1
-    if index.size and (index.min() < 0 or index.max() >= size):
-        bad = index[(index < 0) | (index >= size)].flat[0]
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
-    grid = list(np.ix_(*[np.arange(n) for n in index.shape])) if index.ndim else []
-    if grid:
-        grid[dim] = index
-    return tuple(grid)
-
-
-@both
-def gather(input, dim, index, *, sparse_grad=False):
-    """out[i][j] = input[index[i][j]][j] for dim 0. See torch.gather."""
-    if index._a.dtype != np.int64:
-        raise RuntimeError("gather(): Expected dtype int64 for index")
-    return Gather.apply(input, wrap_dim(dim, input._a.ndim), index._a)
-
-
-class Scatter(Operation):
-    @staticmethod
-    def forward_(ctx, x, source, dim, index, add):
-        ctx.place, ctx.shape, ctx.add = _places(x.shape, dim, index), np.shape(source), add
-        part = source[tuple(slice(0, n) for n in index.shape)] if np.ndim(source) else source
-        if add:
-            np.add.at(x, ctx.place, part)
-        else:
-            x[ctx.place] = part
-        return x
-
-    @staticmethod
-    def backward(ctx, dy):
-        ds = None
-        if ctx.needs[1]:
-            ds = np.zeros(ctx.shape, dy.dtype)
-            values = dy[ctx.place]
-            ds[tuple(slice(0, n) for n in values.shape)] = values
-        dx = dy
-        if not ctx.add:
-            dx = dy.copy()
-            dx[ctx.place] = 0
-        return dx, ds, None, None, None
-
-
-@method()
-def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
-    """self[index[i][j]][j] = src[i][j] for dim 0. See torch.Tensor.scatter_."""
-    source = value if src is None else src
-    if isinstance(source, Tensor) and source._a.dtype != self._a.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    if index._a.dtype.kind not in "iu":
-        raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
-    return Scatter.apply_(self, source, wrap_dim(dim, self._a.ndim), index._a, reduce == "add")
-
-
-@method()
-def scatter_add_(self, dim, index, src):
-    """self[index[i][j]][j] += src[i][j] for dim 0. See torch.Tensor.scatter_add_."""
-    return Scatter.apply_(self, src, wrap_dim(dim, self._a.ndim), index._a, True)
-
-
-@both
-def scatter(input, dim, index, src=None, *, value=None):
-    """scatter_ on a copy. See torch.scatter."""
-    return input.clone().scatter_(dim, index, src, value=value)
-
-
-@both
-def scatter_add(input, dim, index, src):
-    """scatter_add_ on a copy. See torch.scatter_add."""
-    return input.clone().scatter_add_(dim, index, src)
 
 
 @both
@@ -168,7 +82,7 @@ def index_add_(self, dim, index, source, *, alpha=1):
     shape = [1] * self._a.ndim
     shape[dim] = -1
     full = np.broadcast_to(index._a.reshape(shape), source._a.shape)
-    return Scatter.apply_(self, source * alpha if alpha != 1 else source, dim, full, True)
+    return Scatter.apply_(self, source * alpha if alpha != 1 else source, dim, full, "add")
 
 
 @method()
@@ -425,13 +339,56 @@ def as_strided(input, size, stride, storage_offset=0):
 
 
 @function
-def bucketize(input, boundaries, *, right=False):
+def bucketize(input, boundaries, *, out_int32=False, right=False):
     """In which interval of boundaries each element lies. See torch.bucketize."""
-    side = "right" if right else "left"
-    return Tensor._wrap(np.asarray(np.searchsorted(boundaries._a, input._a, side), np.int64))
+    if boundaries._a.ndim != 1:
+        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries._a.ndim})")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
 @function
-def searchsorted(sorted_sequence, values, *, right=False):
-    """Where values would be inserted to keep the order. See torch.searchsorted."""
-    return bucketize(values, sorted_sequence, right=right)
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+    """Where the elements of input would be inserted into the last dimension to keep its order. See
+    torch.searchsorted."""
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
+    rows, values = sorted_sequence._a, input._a if isinstance(input, Tensor) else np.asarray(input)
+    if isinstance(input, Tensor) and values.dtype != rows.dtype:
+        raise RuntimeError(
+            "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
+            f"tensor's dtype {sorted_sequence.dtype} and input value tensor's dtype {input.dtype}"
+        )
+    if rows.ndim == 0 or rows.ndim > 1 and rows.shape[:-1] != values.shape[:-1]:
+        raise ShapeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            f"tensor and input value tensor must match, but we got boundaries tensor {list(rows.shape)} and input "
+            f"value tensor {list(values.shape)}"
+        )
+    if sorter is not None:
+        rows = _sorted_by(rows, sorter)
+    side = "right" if right or side == "right" else "left"
+    if rows.ndim == 1:
+        found = np.searchsorted(rows, values, side)
+    elif values.size == 0:
+        found = np.zeros(values.shape)
+    else:
+        flat = zip(rows.reshape(-1, rows.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True)
+        found = np.array([np.searchsorted(row, x, side) for row, x in flat], np.int64).reshape(values.shape)
+    return Tensor._wrap(np.asarray(found, np.int32 if out_int32 else np.int64))
+
+
+def _sorted_by(rows, sorter):
+    if sorter._a.dtype != np.int64:
+        raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype}")
+    if sorter._a.shape != rows.shape:
+        raise ShapeError(
+            "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+            f"{list(rows.shape)} and got sorter tensor {list(sorter._a.shape)}"
+        )
+    if sorter._a.size and (sorter._a.min() < 0 or sorter._a.max() >= rows.shape[-1]):
+        raise RuntimeError("torch.searchsorted(): sorter index out of range")
+    return np.take_along_axis(rows, sorter._a, -1)

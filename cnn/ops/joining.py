@@ -1,5 +1,7 @@
 """Several tensors joined into one, and one cut into several."""
 
+import operator
+
 import numpy as np
 
 from cnn import _cnn
@@ -204,27 +206,32 @@ def chunk(input, chunks, dim=0):
 
 
 @both
-def tensor_split(input, indices_or_sections, dim=0):
-    """Views of pieces, cut at indices or into so many parts: numbers, or a tensor of them. See torch.tensor_split."""
-    if not input._a.ndim:
+def tensor_split(input, indices_or_sections=None, dim=0, *, sections=None, indices=None,
+                 tensor_indices_or_sections=None):  # fmt: skip
+    """Views of pieces, cut at indices or into so many parts: a number, numbers, or a tensor of them. See
+    torch.tensor_split."""
+    if input._a.ndim == 0:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    given = [g for g in (indices_or_sections, sections, indices, tensor_indices_or_sections) if g is not None]
+    if len(given) != 1:
+        raise TypeError("tensor_split(): expected indices or a number of sections, and one of them alone")
+    where = given[0]._a.tolist() if isinstance(given[0], Tensor) else given[0]
+    if isinstance(given[0], Tensor) and (given[0]._a.dtype != np.int64 or given[0]._a.ndim > 1):
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor of "
+            f"long dtype, but got {given[0].dtype} of shape {list(given[0]._a.shape)}"
+        )
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim]
-    if isinstance(indices_or_sections, Tensor):
-        if indices_or_sections._a.dtype != np.int64 or indices_or_sections._a.ndim > 1:
-            raise RuntimeError("tensor_split expected tensor_indices_or_sections to be an int64 tensor of 0 or 1 dims")
-        indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        n = indices_or_sections
+    if not isinstance(where, (tuple, list)):
+        n = operator.index(where)
         if n <= 0:
-            raise RuntimeError(f"number of sections must be larger than 0, got {n}")
-        cuts = [0]
-        for i in range(n):
-            cuts.append(cuts[-1] + size // n + (i < size % n))
-    else:
-        cuts = [0, *indices_or_sections, size]
-    everything = (slice(None),) * dim
-    return tuple(input[(*everything, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False))
+            raise RuntimeError(f"tensor_split(): number of sections must be larger than 0, got {n}")
+        return split(input, [size // n + (i < size % n) for i in range(n)], dim)
+    cuts = [slice(0, operator.index(i)).indices(size)[1] for i in where]
+    along = (slice(None),) * dim
+    starts, stops = [0, *cuts], [*cuts, size]
+    return tuple(input[(*along, slice(a, max(a, b)))] for a, b in zip(starts, stops, strict=True))
 
 
 @both

@@ -119,9 +119,12 @@ def promote_types(type1, type2):
 
 
 @function
-def result_type(tensor1, tensor2):
-    """The type that an operation on both operands gives. See torch.result_type."""
-    return types.of_numpy(promote(tensor1, tensor2))
+def result_type(tensor=None, other=None, *, scalar=None, scalar1=None, scalar2=None):
+    """The type that an operation on both operands gives: tensors or numbers. See torch.result_type."""
+    given = [x for x in (tensor, other, scalar, scalar1, scalar2) if x is not None]
+    if len(given) != 2:
+        raise TypeError(f"result_type(): expected two tensors or numbers, got {len(given)}")
+    return types.of_numpy(promote(*given))
 
 
 @function

@@ -47,6 +47,10 @@ def shape_argument(name, args):
         raise TypeError(f"{name}(): expected integers, got {tuple(args)!r:.80}") from None
 
 
+for _name in ("size", "stride"):
+    method(_name)(getattr(Tensor, _name))
+
+
 class View(Operation):
     is_view = True
 
