@@ -326,16 +326,67 @@ def triu(input, diagonal=0):
     return _triangle("triu", input, diagonal, np.triu)
 
 
+def _memory(x):
+    """(the memory that x lies in, as one flat array; the place of x's first element there)"""
+    root = x
+    while isinstance(root.base, np.ndarray) and root.base.dtype == x.dtype:
+        root = root.base
+    flat = root if root.flags.c_contiguous else root.T if root.flags.f_contiguous else None
+    if flat is None:
+        x = flat = np.ascontiguousarray(x)
+    start = x.__array_interface__["data"][0] - flat.__array_interface__["data"][0]
+    return flat.reshape(-1), start // x.itemsize
+
+
+class AsStrided(Operation):
+    is_view = True
+
+    @staticmethod
+    def forward(ctx, x, size, stride, offset):
+        memory, start = _memory(x)
+        place = start if offset is None else offset
+        last = place + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+        if 0 not in size and last >= memory.size:
+            raise RuntimeError(
+                f"as_strided(): sizes {list(size)}, strides {list(stride)} and storage offset {place} need "
+                f"{last + 1} elements, but the storage has {memory.size}"
+            )
+        ctx.shape, ctx.places, ctx.elements = x.shape, (x.strides, start), memory.size
+        ctx.arguments = size, stride, place
+        return _strided(memory, size, [s * x.itemsize for s in stride], place)
+
+    @staticmethod
+    def backward(ctx, dy):
+        """Through the memory: what was read from one place is added there, and shared by all that lie there."""
+        (strides, start), (size, stride, place) = ctx.places, ctx.arguments
+        numbers = np.arange(ctx.elements)
+        read = _strided(numbers, size, [s * numbers.itemsize for s in stride], place)
+        memory = np.zeros(ctx.elements, dy.dtype)
+        np.add.at(memory, read, dy)
+        lying = _strided(numbers, ctx.shape, [s // dy.itemsize * numbers.itemsize for s in strides], start)
+        here = np.bincount(lying.reshape(-1), minlength=ctx.elements)
+        return memory[lying] / np.maximum(here[lying], 1).astype(dy.dtype), None, None, None
+
+
+def _strided(memory, size, strides, place):
+    if 0 in size:
+        return np.zeros(size, memory.dtype)
+    return np.ndarray(size, memory.dtype, memory, place * memory.itemsize, strides)
+
+
 @both
-def as_strided(input, size, stride, storage_offset=0):
-    """Any strided view of the memory, for reading; no gradient. See torch.as_strided."""
-    a = np.ascontiguousarray(input._a).reshape(-1)
-    last = storage_offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if last >= a.size:
-        raise RuntimeError(f"as_strided: the view needs {last + 1} elements, the storage has {a.size}")
-    strides = [s * a.itemsize for s in stride]
-    view = np.lib.stride_tricks.as_strided(a[storage_offset:], size, strides, writeable=False)
-    return Tensor._wrap(view)
+def as_strided(input, size, stride, storage_offset=None):
+    """The view of input's memory with these strides, from element storage_offset of the memory on; without it, from
+    input's first element on. See torch.as_strided."""
+    if len(size) != len(stride):
+        raise RuntimeError(f"as_strided(): mismatch in length of strides and shape: {list(size)} and {list(stride)}")
+    if any(n < 0 for n in (*size, *stride, storage_offset or 0)):
+        raise RuntimeError(
+            "as_strided(): Negative strides, sizes and offsets are not supported, got sizes "
+            f"{list(size)}, strides {list(stride)} and storage_offset {storage_offset}"
+        )
+    x = input.contiguous() if input._lies_channels_last() else input
+    return AsStrided.apply(x, tuple(map(int, size)), tuple(map(int, stride)), storage_offset)
 
 
 @function

@@ -27,6 +27,25 @@ class Cat(Operation):
         return None, *_cnn.split(dy, ctx.sizes, ctx.dim)
 
 
+class CatWithout(Cat):
+    """Cat that passes over the empty 1-d tensors at places `empty`: their gradient is as empty."""
+
+    @staticmethod
+    def forward(ctx, dim, empty, *arrays):
+        ctx.empty = empty
+        return Cat.forward(ctx, dim, *[a for i, a in enumerate(arrays) if i not in empty])
+
+    @staticmethod
+    def backward(ctx, dy):
+        _, *gradients = Cat.backward(ctx, dy)
+        for i in ctx.empty:
+            gradients.insert(i, np.zeros(0, dy.dtype))
+        return None, None, *gradients
+
+    def name(self):
+        return "CatBackward0"
+
+
 class Stack(Operation):
     @staticmethod
     def forward(ctx, dim, *arrays):
@@ -105,7 +124,8 @@ def _same_type(tensors):
 def cat(tensors, dim=0):
     """Join tensors along an existing dimension. See torch.cat."""
     tensors = _same_type(_check_list("cat", tensors))
-    tensors = [x for x in tensors if x._a.shape != (0,)] or tensors[:1]  # torch passes over empty 1-d tensors
+    given = tensors
+    tensors = [x for x in given if x._a.shape != (0,)] or given[:1]  # torch passes over empty 1-d tensors
     first = tensors[0]._a.shape
     dim = wrap_dim(dim, len(first))
     if not first:
@@ -120,7 +140,10 @@ def cat(tensors, dim=0):
                     f"Sizes of tensors must match except in dimension {dim}. Expected size {m} but got size {n} for "
                     f"tensor number {i} in the list."
                 )
-    return Cat.apply(dim, *tensors)
+    if len(tensors) == len(given):
+        return Cat.apply(dim, *tensors)
+    kept = [id(x) for x in tensors]
+    return CatWithout.apply(dim, [i for i, x in enumerate(given) if id(x) not in kept], *given)
 
 
 for _name in ("concat", "concatenate"):

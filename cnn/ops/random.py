@@ -95,6 +95,19 @@ def randperm(n, *, generator=None, dtype=None, layout=None, device=None, require
     return _finish(array, dtype, device, requires_grad, layout)
 
 
+class Drawn(Operation):
+    """What was drawn with these parameters: as torch has it, their gradients are zero."""
+
+    @staticmethod
+    def forward(ctx, drawn, *parameters):
+        ctx.shapes = [np.shape(p) for p in parameters]
+        return drawn
+
+    @staticmethod
+    def backward(ctx, dy):
+        return None, *[np.zeros(shape, dy.dtype) for shape in ctx.shapes]
+
+
 @function
 def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, layout=None, device=None,
            requires_grad=False, pin_memory=False):  # fmt: skip
@@ -115,7 +128,7 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, layout=N
     if isinstance(std, Tensor):
         array *= s
     array += np.asarray(m, kind)
-    return _finish(array, None, device, requires_grad, layout)
+    return Drawn.apply(_finish(array, None, device, requires_grad, layout)._a, mean, std)
 
 
 @both
@@ -124,7 +137,7 @@ def bernoulli(input, p=None, *, generator=None):
     input's shape. See torch.bernoulli."""
     array = np.empty(input._a.shape, input._a.dtype)
     random.fill_bernoulli(array, input._a if p is None else p, generator)
-    return Tensor._wrap(array)
+    return Drawn.apply(array, input)
 
 
 @both
