@@ -292,7 +292,7 @@ class Tensor(_cnn.Tensor):
 
     @property
     def is_leaf(self):
-        return self._node is None
+        return self.grad_fn is None
 
     @property
     def grad(self):
@@ -331,6 +331,13 @@ class Tensor(_cnn.Tensor):
 
     def detach_(self):
         """Forget this tensor's history."""
+        if self._base is not None:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+                "detach_() cannot be called on these gradients. To fix this error, please refer to the "
+                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+            )
         self._node, self._requires_grad, self._output = None, False, 0
         return self
 
@@ -342,14 +349,10 @@ class Tensor(_cnn.Tensor):
         """Keep `.grad` for this tensor although it is not a leaf."""
         if not self._requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self._node is None or self._keeps_grad:
+        if self.grad_fn is None or self._keeps_grad:
             return
         self._keeps_grad = True
-
-        def keep(gradient):
-            self.grad = gradient.clone() if self.grad is None else self.grad + gradient
-
-        self.register_hook(keep)
+        _hooks_of_output(self._node, self._output)[RETAIN] = self
 
     @property
     def retains_grad(self):
@@ -362,13 +365,11 @@ class Tensor(_cnn.Tensor):
 
         if not self._requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self._node is None:
-            if self._grad_hooks is None:
-                self._grad_hooks = {}
-            return RemovableHandle(self._grad_hooks, hook)
-        if self._node._output_hooks is None:
-            self._node._output_hooks = {}
-        return RemovableHandle(self._node._output_hooks.setdefault(self._output, {}), hook)
+        if self.grad_fn is not None:
+            return RemovableHandle(_hooks_of_output(self._node, self._output), hook)
+        if self._grad_hooks is None:
+            self._grad_hooks = {}
+        return RemovableHandle(self._grad_hooks, hook)
 
     def register_post_accumulate_grad_hook(self, hook):
         """`hook(tensor)` runs after `.grad` of this leaf was updated."""
@@ -387,38 +388,57 @@ class Tensor(_cnn.Tensor):
     def _is_view(self):
         return self._base is not None
 
-    def _replay_view(self, array):
-        """This view of another array that stands in for the base."""
-        return aliases.replay(array, self._view or ())
-
     def _remember_view(self):
         aliases.remember_view(self)
 
     def _refresh_view(self):
         """After the base was changed in place, a view's history is a view of the base's new history."""
-        if self._view_version != self._box[0] and self._base._requires_grad and self._base._node is not None:
-            self._view_version = self._box[0]
-            self._node = ViewOfChanged.between(self._base, self)
-            self._output = 0
-            self._requires_grad = True
+        if self._view_version != self._version and (self._node is not None or self._base._requires_grad):
+            if self._made:
+                raise RuntimeError(
+                    f"{self._view_title()} and its base or another view of its base has been modified "
+                    f"inplace{WHY_NOT[self._made]}"
+                )
+            self._view_version = self._version
+            self._set_history(ViewOfChanged.between(self._base, self))
+
+    def _view_title(self):
+        if self._made == 1 or self._node is None:
+            return "A view was created in no_grad mode"
+        return f"Output {self._output} of {self._node.name().removesuffix('Backward0')} is a view"
 
     def _check_inplace(self, tracked):
-        if self._requires_grad and self._node is None:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if tracked and self._base is not None and self._base._requires_grad and self._base._node is None:
+        """torch's refusals, where a change in place would be recorded."""
+        if not tracked:
+            return
+        if self._base is not None and self._made:
+            raise RuntimeError(f"{self._view_title()} and is being modified inplace{WHY_NOT[self._made]}")
+        if self._base is not None and self._requires_grad and self._base._node is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if self._requires_grad and self.grad_fn is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
     def _rebase(self, node):
         """`node` computed this tensor's new value in place: it is its history from here on."""
-        self._requires_grad = True
         if self._base is None:
-            self._node, self._output = node, 0
+            self._set_history(node)
             return
-        base = self._base
-        base._node = WriteToView.between(base, self, node)
-        base._output = 0
-        base._requires_grad = True
+        self._base._set_history(WriteToView.between(self._base, self, node))
         self._view_version = -1  # made anew, through the base, when next asked for
+
+    def _set_history(self, node):
+        if self._keeps_grad:
+            _hooks_of_output(node, 0)[RETAIN] = _hooks_of_output(self._node, self._output).pop(RETAIN)
+        self._node, self._output, self._requires_grad = node, 0, True
+
+
+RETAIN = "retain"  # among the hooks of a node's output: the tensor whose .grad is kept (retain_grad)
+
+
+def _hooks_of_output(node, output):
+    if node._output_hooks is None:
+        node._output_hooks = {}
+    return node._output_hooks.setdefault(output, {})
 
 
 _cnn.set_tensor_class(Tensor)
@@ -454,58 +474,4 @@ def _rebuild(cls, array, requires_grad, dtype):
 
 from cnn import autograd  # noqa: E402, I001
 from cnn.autograd import aliases  # noqa: E402
-from cnn.autograd.deferred import as_array  # noqa: E402
-from cnn.autograd.function import Node, edge_of  # noqa: E402  (see the end of that file)
-
-
-class ViewOfChanged(Node):
-    """The history of a view whose base was changed in place after the view was made."""
-
-    @classmethod
-    def between(cls, base, view):
-        node = cls()
-        node.edges = (edge_of(base),)
-        node.take_number()
-        node.replay, node.shape = view._replay_view, base._a.shape
-        return node
-
-    def name(self):
-        return "AsStridedBackward0"
-
-    def run_backward(self, grads):
-        (dy,) = grads
-        dx = np.zeros(self.shape, dy.dtype)
-        self.replay(dx)[...] = dy
-        return (dx,)
-
-
-class WriteToView(Node):
-    """The history of a base after `node` wrote a new value into one of its views."""
-
-    @classmethod
-    def between(cls, base, view, node):
-        write = cls()
-        write.edges = (edge_of(base) if base._requires_grad else None, *node.edges[1:])
-        write.take_number()
-        write.inner, write.replay = node, view._replay_view
-        write.passes_old_value = node.edges[0] is not None
-        return write
-
-    def name(self):
-        return "CopySlices"
-
-    def check_saved(self):
-        self.inner.check_saved()
-
-    def free(self):
-        self.inner.free()
-        super().free()
-
-    def run_backward(self, grads):
-        dx = grads[0].copy()
-        region = self.replay(dx)
-        inner = tuple(map(as_array, self.inner.run_backward((region.copy(),))))
-        region[...] = 0
-        if self.passes_old_value and inner[0] is not None:
-            region[...] = inner[0]
-        return (dx, *inner[1:])
+from cnn.autograd.views import WHY_NOT, ViewOfChanged, WriteToView  # noqa: E402  (see the end of function.py)

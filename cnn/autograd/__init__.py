@@ -83,13 +83,14 @@ def backward(
     tensors = _as_list(tensors)
     gradients = [None] * len(tensors) if grad_tensors is None else _as_list(grad_tensors)
     arrays = _first_gradients(tensors, gradients)
-    if inputs is None:
-        engine.run(tensors, arrays, bool(retain_graph))
-        return
-    inputs = _as_list(inputs)
-    for t, g in zip(inputs, engine.run(tensors, arrays, bool(retain_graph), inputs), strict=True):
-        if g is not None:
-            engine.accumulate(t, [g])
+    if inputs is not None:
+        inputs = _as_list(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        for t in inputs:
+            if t.grad_fn is not None or not t._requires_grad:  # for which this raises
+                t.retain_grad()
+    engine.run(tensors, arrays, bool(retain_graph), inputs)
 
 
 def grad(
@@ -112,13 +113,13 @@ def grad(
     for t in inputs:
         if not t._requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    results = engine.run(outputs, _first_gradients(outputs, gradients), bool(retain_graph), inputs)
+    results = engine.run_to(outputs, _first_gradients(outputs, gradients), bool(retain_graph), inputs)
     tensors = []
-    for t, g in zip(inputs, results, strict=True):
+    for i, (t, g) in enumerate(zip(inputs, results, strict=True)):
         if g is None and not (allow_unused or materialize_grads):
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
-                "if this is the desired behavior."
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                "allow_unused=True if this is the desired behavior."
             )
         if g is None:
             tensors.append(Tensor._wrap(np.zeros_like(t._a)) if materialize_grads else None)

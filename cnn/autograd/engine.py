@@ -10,7 +10,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.errors import ShapeError
-from cnn.tensor import Tensor
+from cnn.tensor import RETAIN, Tensor
 
 from .deferred import Gradient, LeafGradient, as_array
 from .function import Node, edge_of
@@ -18,20 +18,21 @@ from .grad_mode import no_grad
 
 
 def run(tensors, gradients, keep_graph=False, inputs=None):
-    """Send `gradients` (arrays) from `tensors` back through the graph.
+    """Send `gradients` (arrays) from `tensors` back through the graph, to `.grad` of every leaf reached; with `inputs`
+    (a list of Tensors) only to those, walking what lies on the way to them."""
+    edges, gradients = _roots(tensors, gradients)
+    goals = None if inputs is None else [(edge_of(t) or (t, 0))[0] for t in inputs]
+    only = None if goals is None else _way(edges, goals, beyond=True)
+    helpers = (deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish)
+    _cnn.backward(edges, gradients, keep_graph, True, only, *helpers)
 
-    Without `inputs` the sums land in `.grad` of every leaf reached. With `inputs` (a list of Tensors) nothing is
-    stored; the sums for those tensors are returned as arrays, None for one that was not reached.
-    """
-    edges = [edge_of(t) for t in tensors]
-    if inputs is None:
-        helpers = (deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish)
-        _cnn.backward(edges, gradients, keep_graph, True, *helpers)
-        return []
-    wanted = {}  # (node or id(leaf), output) -> positions in inputs
+
+def run_to(tensors, gradients, keep_graph, inputs):
+    """The same for the gradients of `inputs`, which are not stored but returned as arrays; None for one that was not
+    reached."""
+    wanted = {}  # (node or leaf, output) -> positions in inputs
     for position, t in enumerate(inputs):
-        target, output = edge_of(t)
-        wanted.setdefault((target if isinstance(target, Node) else id(target), output), []).append(position)
+        wanted.setdefault(edge_of(t) or (t, 0), []).append(position)
     captured = [None] * len(inputs)
 
     def before(node, slots):
@@ -42,12 +43,40 @@ def run(tensors, gradients, keep_graph=False, inputs=None):
 
     def capture(slots):
         run_leaf_hooks(slots)
-        for position in wanted.get((id(slots[1]), 0), ()):
+        for position in wanted.get((slots[1], 0), ()):
             captured[position] = slots[0]
 
-    deliver_arrays = deliver if not wanted else lambda target, gradient: deliver(None, gradient)
-    _cnn.backward(edges, gradients, keep_graph, False, deliver_arrays, add_to_slot, before, run_node_hooks, capture)
+    edges, gradients = _roots(tensors, gradients)
+    only = _way(edges, [target for target, _ in wanted], beyond=False)
+    deliver_arrays = lambda target, gradient: deliver(None, gradient)  # noqa: E731
+    _cnn.backward(
+        edges, gradients, keep_graph, False, only, deliver_arrays, add_to_slot, before, run_node_hooks, capture
+    )
     return captured
+
+
+def _roots(tensors, gradients):
+    """Edges and their gradients, without views that were made before their base asked for a gradient."""
+    edges = [edge_of(t) for t in tensors]
+    if None in edges:
+        gradients = [g for g, e in zip(gradients, edges, strict=True) if e is not None]
+        edges = [e for e in edges if e is not None]
+    return edges, gradients
+
+
+def _way(roots, goals, beyond):
+    """{node or leaf on a way from roots to goals: whether to go on from there}, which at a goal may be said."""
+    reached, stack = set(), [target for target, _ in roots]
+    while stack:
+        target = stack.pop()
+        if isinstance(target, Node) and target not in reached:
+            reached.add(target)
+            stack += [edge[0] for edge in target.edges if edge is not None]
+    way = dict.fromkeys(goals, beyond)
+    for node in sorted(reached, key=lambda node: node._number):  # an edge leads to a smaller number
+        if any(edge is not None and edge[0] in way for edge in node.edges):
+            way[node] = True
+    return way
 
 
 def deliver(target, gradient):
@@ -91,6 +120,13 @@ def add_to_slot(slots, index, gradient):
 
 def accumulate(leaf, slots):
     """leaf.grad += the sum in slots, which is kept as it is where nobody else holds it."""
+    if leaf._requires_grad:  # it may have been switched off since
+        _add_to_grad(leaf, slots)
+    for hook in tuple((leaf._accumulate_hooks or {}).values()):
+        hook(leaf)
+
+
+def _add_to_grad(leaf, slots):
     gradient = slots[0]
     slots[0] = None
     if isinstance(gradient, LeafGradient):
@@ -110,17 +146,18 @@ def accumulate(leaf, slots):
         leaf._grad = Tensor._wrap(gradient)
     else:
         leaf._grad = Tensor._wrap(np.array(gradient, order="C"))
-    if leaf._accumulate_hooks is not None:
-        for hook in tuple(leaf._accumulate_hooks.values()):
-            hook(leaf)
 
 
 def run_tensor_hooks(node, gradients):
     """The hooks of the tensors that `node` made, on the complete gradient of each."""
     for output, hooks in (node._output_hooks or {}).items():
-        for hook in tuple(hooks.values()):
-            if gradients[output] is not None:
+        for key, hook in tuple(hooks.items()):
+            if gradients[output] is not None and key != RETAIN:
                 gradients[output] = call_tensor_hook(hook, gradients[output])
+        keeper = hooks.get(RETAIN)
+        if keeper is not None and gradients[output] is not None:  # what the others made of it
+            gradient = Tensor._wrap(gradients[output])
+            keeper.grad = gradient.clone() if keeper.grad is None else keeper.grad + gradient
 
 
 def call_tensor_hook(hook, gradient):

@@ -79,11 +79,12 @@ def _as_node(target):
 
 
 def edge_of(tensor):
-    """The edge that a gradient for `tensor` follows."""
+    """The edge that a gradient for `tensor` follows; None for a view that was made before its base asked for one."""
     if tensor._base is not None:
         tensor._refresh_view()
-    node = tensor._node
-    return (tensor, 0) if node is None else (node, tensor._output)
+    if tensor._node is not None:
+        return tensor._node, tensor._output
+    return (tensor, 0) if tensor._asks_for_grad else None
 
 
 class Operation(Node):
@@ -136,6 +137,7 @@ class Operation(Node):
         if not cls.may_overlap:
             check_overlap(target._a)
         all_args = (target, *args)
+        recording = recording and target._a.dtype.kind == "f"
         ctx.needs = needs = [isinstance(x, Tensor) and recording and x._requires_grad for x in all_args]
         track = True in needs
         if recording:
@@ -200,7 +202,7 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self):
-        self.check_saved()
+        Node.check_saved(self)
         return tuple(t.restore() if isinstance(t, _SavedOutput) else t for t in self._saved_list)
 
     saved_variables = saved_tensors
@@ -286,7 +288,7 @@ class Function(FunctionCtx, Node):
         for o in outs:
             # An input returned as it is must not become its own ancestor: it gets a new tensor on the same memory.
             returned_input = any(o is x for x in args) and not any(o is d for d in ctx._dirty)
-            fresh.append(o.detach() if returned_input and isinstance(o, Tensor) else o)
+            fresh.append(_as_view(o) if returned_input and isinstance(o, Tensor) else o)
         ctx.take_number()
         ctx.edges = tuple([edge_of(x) if w else None for x, w in zip(args, ctx.needs, strict=True)])
         ctx._outputs = len(fresh)
@@ -297,6 +299,7 @@ class Function(FunctionCtx, Node):
             excluded = any(o is t for t in ctx._non_differentiable)
             if isinstance(o, Tensor) and o._a.dtype.kind == "f" and not excluded:
                 o._requires_grad, o._node, o._output = True, ctx, index
+                o._made = BY_FUNCTION if o._base is not None else 0
         ctx._saved_list = [_SavedOutput(t) if any(t is o for o in fresh) else t for t in ctx._to_save]
         ctx._versions = [(t._version_box(), t._version_box()[0]) for t in ctx._to_save if isinstance(t, Tensor)]
         ctx._to_save = ()
@@ -307,8 +310,12 @@ class Function(FunctionCtx, Node):
     def setup_context(ctx, inputs, output):
         raise NotImplementedError("setup_context is not implemented.")
 
+    def check_saved(self):
+        """Left to saved_tensors: what backward does not ask for need not be there."""
+
     def free(self):
         super().free()
+        self._freed = self._freed or bool(self._saved_list)
         self._saved_list = ()
 
     def run_backward(self, grads):
@@ -331,6 +338,17 @@ class Function(FunctionCtx, Node):
                 f"got {len(result)})"
             )
         return tuple(r._a if isinstance(r, Tensor) else r for r in result)
+
+
+BY_FUNCTION = 3  # Tensor._made
+
+
+def _as_view(tensor):
+    """Another tensor on the same memory, which counts as a view."""
+    view = tensor.detach()
+    view._base, view._view = tensor if tensor._base is None else tensor._base, tensor._view
+    view._view_version = tensor._version
+    return view
 
 
 class _SavedOutput:

@@ -246,12 +246,13 @@ def tensor_split(input, indices_or_sections=None, dim=0, *, sections=None, indic
         )
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim]
-    if not isinstance(where, (tuple, list)):
+    if isinstance(where, (tuple, list)):
+        cuts = [slice(0, operator.index(i)).indices(size)[1] for i in where]
+    else:
         n = operator.index(where)
         if n <= 0:
             raise RuntimeError(f"tensor_split(): number of sections must be larger than 0, got {n}")
-        return split(input, [size // n + (i < size % n) for i in range(n)], dim)
-    cuts = [slice(0, operator.index(i)).indices(size)[1] for i in where]
+        cuts = [i * (size // n) + min(i, size % n) for i in range(1, n)]
     along = (slice(None),) * dim
     starts, stops = [0, *cuts], [*cuts, size]
     return tuple(input[(*along, slice(a, max(a, b)))] for a, b in zip(starts, stops, strict=True))

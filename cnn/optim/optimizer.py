@@ -132,7 +132,7 @@ class Optimizer:
                 if set_to_none:
                     p._grad = None
                 elif p._grad is not None:
-                    gradient = p._grad.detach_()
+                    gradient = p._grad if p._grad.grad_fn is None else p._grad.detach_()
                     gradient._a.fill(0)
                     gradient._bump()
 

@@ -15,6 +15,7 @@ struct run {
      * that is no array; add(slots, output, gradient); before(node, slots); after(node, results, slots) -> results;
      * finish([sum, leaf]). */
     PyObject *deliver, *add, *before, *after, *finish;
+    PyObject *only; /* NULL, or {node or leaf: whether to go on from there}: the way to what gradients are asked for */
     int keep_graph, store;
     /* What waits, the largest number first: an edge always leads to a smaller number, so what is popped is complete. */
     struct step *heap;
@@ -99,6 +100,12 @@ static int send(struct run *r, PyObject *edge, PyObject *gradient)
         return -1;
     }
     PyObject *target = PyTuple_GET_ITEM(edge, 0);
+    if (r->only != NULL) {
+        int leads_there = PyDict_Contains(r->only, target);
+        if (leads_there <= 0) {
+            return leads_there;
+        }
+    }
     Py_ssize_t output = PyLong_AsSsize_t(PyTuple_GET_ITEM(edge, 1));
     if (output == -1 && PyErr_Occurred()) {
         return -1;
@@ -161,6 +168,9 @@ static int run_node(struct run *r, PyObject *self, PyObject **slots)
         succeeded(PyObject_CallFunctionObjArgs(r->before, self, *slots, NULL)) < 0) {
         return -1;
     }
+    if (r->only != NULL && PyDict_GetItemWithError(r->only, self) != Py_True) {
+        return PyErr_Occurred() ? -1 : 0; /* asked for, and nothing beyond it is */
+    }
     if (succeeded(call_method(self, check_saved, NULL)) < 0) {
         return -1;
     }
@@ -204,8 +214,8 @@ static int becomes_grad(PyObject *slots)
 {
     PyObject *object = PyList_GET_ITEM(slots, 0), *leaf = PyList_GET_ITEM(slots, 1);
     struct tensor *t = (struct tensor *)leaf;
-    if (!is_tensor(leaf) || !PyArray_Check(object) || t->array == NULL || is_set(t->grad) || is_set(t->grad_hooks) ||
-        is_set(t->accumulate_hooks)) {
+    if (!is_tensor(leaf) || !t->requires_grad || !PyArray_Check(object) || t->array == NULL || is_set(t->grad) ||
+        is_set(t->grad_hooks) || is_set(t->accumulate_hooks)) {
         return 0;
     }
     PyArrayObject *gradient = (PyArrayObject *)object, *array = (PyArrayObject *)t->array;
@@ -234,11 +244,12 @@ static int finish_leaves(struct run *r)
     return status;
 }
 
-/* (edges, gradients, keep_graph, store, deliver, add, before, after, finish): lists of edges and of the arrays that
- * they are sent; without `store` nothing becomes .grad; then functions of engine.py. */
+/* (edges, gradients, keep_graph, store, only, deliver, add, before, after, finish): lists of edges and of the arrays
+ * that they are sent; without `store` nothing becomes .grad; None, or {node or leaf: whether to go on from there}; then
+ * functions of engine.py. */
 PyObject *py_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    if (check_nargs("backward", nargs, 9) < 0 || make_names() < 0) {
+    if (check_nargs("backward", nargs, 10) < 0 || make_names() < 0) {
         return NULL;
     }
     PyObject *edges = args[0], *gradients = args[1];
@@ -246,8 +257,13 @@ PyObject *py_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssi
         PyErr_SetString(PyExc_TypeError, "backward: expected a list of edges and one of as many gradients");
         return NULL;
     }
-    struct run r = {.deliver = args[4], .add = args[5], .before = args[6], .after = args[7], .finish = args[8]};
+    struct run r = {.deliver = args[5], .add = args[6], .before = args[7], .after = args[8], .finish = args[9]};
     int status = -1;
+    r.only = args[4] == Py_None ? NULL : args[4];
+    if (r.only != NULL && !PyDict_Check(r.only)) {
+        PyErr_SetString(PyExc_TypeError, "backward: expected a dict or None for what to walk");
+        return NULL;
+    }
     PyObject *quiet;
     if (quiet_enter(&quiet) < 0) {
         return NULL;

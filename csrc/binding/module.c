@@ -16,7 +16,8 @@ PyObject *ShapeError, *DTypeError;
     F(set_function_hooks, "(translate, explain): see cnn/ops/_register.py")                                            \
     F(set_quiet, "(context variable, value) or (None, function): how NumPy's error state is set aside")                \
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
-    F(backward, "(edges, gradients, keep_graph, store, deliver, add, before, after, finish); see cnn.autograd.engine") \
+    F(backward,                                                                                                        \
+      "(edges, gradients, keep_graph, store, only, deliver, add, before, after, finish); see autograd.engine")         \
     F(owner_of, "(array) -> the array at the bottom of the views, which owns the memory")                              \
     F(lies_plainly, "(array) -> whether it lies in row order, and not in memory that may be laid out anew")            \
     F(owners_in, "(dict, *arrays) -> bit i: whether the address of the i-th array's owner is a key")                   \

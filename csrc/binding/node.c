@@ -78,7 +78,7 @@ static void node_dealloc(PyObject *self)
 
 /* ---- Into the graph --------------------------------------------------------------------------------------------- */
 
-/* The edge that a gradient for `t` follows: a new reference. */
+/* The edge that a gradient for `t` follows, or None: a new reference. */
 static PyObject *edge_of(struct tensor *t)
 {
     if (is_set(t->base) && tensor_version(t) != t->view_version) { /* its history may have to be made anew */
@@ -89,6 +89,9 @@ static PyObject *edge_of(struct tensor *t)
         Py_DECREF(none);
     }
     int is_leaf = !is_set(t->node);
+    if (is_leaf && !t->requires_grad) { /* a view, made before its base asked for a gradient */
+        Py_RETURN_NONE;
+    }
     PyObject *output = PyLong_FromSsize_t(is_leaf ? 0 : t->output);
     PyObject *edge = output != NULL ? PyTuple_Pack(2, is_leaf ? (PyObject *)t : t->node, output) : NULL;
     Py_XDECREF(output);
@@ -279,7 +282,7 @@ static PyObject *py_check_saved(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *py_free(PyObject *self, PyObject *Py_UNUSED(none))
 {
     struct node *node = (struct node *)self;
-    node->freed = 1;
+    node->freed |= node->saved != NULL && PyObject_IsTrue(node->saved) != 0; /* what saved nothing may run again */
     Py_XSETREF(node->versions, Py_NewRef(nothing()));
     Py_XSETREF(node->saved, Py_NewRef(nothing()));
     Py_RETURN_NONE;
@@ -344,14 +347,14 @@ static PyObject *needs_of(PyObject *const *args, Py_ssize_t count, int *track)
 {
     *track = 0;
     for (Py_ssize_t i = 0; i < count && grad_enabled(); i++) {
-        *track |= is_tensor(args[i]) && ((struct tensor *)args[i])->requires_grad;
+        *track |= is_tensor(args[i]) && wants_grad((struct tensor *)args[i]);
     }
     if (!*track) {
         return no_needs(count);
     }
     PyObject *needs = PyTuple_New(count);
     for (Py_ssize_t i = 0; i < count && needs != NULL; i++) {
-        int wants = is_tensor(args[i]) && ((struct tensor *)args[i])->requires_grad;
+        int wants = is_tensor(args[i]) && wants_grad((struct tensor *)args[i]);
         PyTuple_SET_ITEM(needs, i, Py_NewRef(wants ? Py_True : Py_False));
     }
     return needs;
@@ -417,7 +420,7 @@ static PyObject *tensors_around(PyObject *values)
 
 /* Tell the outputs that they share memory with the first argument. */
 static int become_views(PyObject *cls, PyObject *const *args, Py_ssize_t count, PyObject *const *outs,
-                        Py_ssize_t n_outs)
+                        Py_ssize_t n_outs, int several)
 {
     PyObject *arguments = PyTuple_New(count > 0 ? count - 1 : 0);
     for (Py_ssize_t i = 1; i < count && arguments != NULL; i++) {
@@ -425,9 +428,10 @@ static int become_views(PyObject *cls, PyObject *const *args, Py_ssize_t count, 
     }
     int status = arguments != NULL && is_tensor(args[0]) ? 0 : -1;
     for (Py_ssize_t i = 0; i < n_outs && status == 0; i++) {
-        PyObject *number = n_outs > 1 ? PyLong_FromSsize_t(i) : Py_NewRef(Py_None);
+        PyObject *number = several ? PyLong_FromSsize_t(i) : Py_NewRef(Py_None);
         PyObject *step = number != NULL ? PyTuple_Pack(3, cls, arguments, number) : NULL;
-        status = step != NULL ? tensor_become_view((struct tensor *)outs[i], (struct tensor *)args[0], step) : -1;
+        status =
+            step != NULL ? tensor_become_view((struct tensor *)outs[i], (struct tensor *)args[0], step, several) : -1;
         Py_XDECREF(number);
         Py_XDECREF(step);
     }
@@ -480,7 +484,7 @@ PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
     outs = several ? &PyTuple_GET_ITEM(out, 0) : &out;
     Py_ssize_t n_outs = several ? PyTuple_GET_SIZE(out) : 1;
     node->outputs = n_outs;
-    if ((view = is_view(cls)) < 0 || (view && become_views(cls, args, count, outs, n_outs) < 0) ||
+    if ((view = is_view(cls)) < 0 || (view && become_views(cls, args, count, outs, n_outs, several) < 0) ||
         (track && node_record(node, args, count, outs, n_outs) < 0)) {
         goto fail;
     }
@@ -531,7 +535,8 @@ static PyMethodDef node_methods[] = {
     {"take_number", py_take_number, METH_NOARGS, "take_number(): become the last node made."},
     {"check_saved", py_check_saved, METH_NOARGS, "Raises RuntimeError where saved values were freed or changed."},
     {"free", py_free, METH_NOARGS,
-     "Forget what forward saved; the node itself may stay reachable for as long as a tensor holds it."},
+     "Forget what forward saved, without which backward cannot run again. The node itself lives as long as its "
+     "tensor."},
     {"run_backward", py_run_backward, METH_O, "run_backward(gradients of the outputs) -> a tuple: one for each edge."},
     {NULL, NULL, 0, NULL},
 };

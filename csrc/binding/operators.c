@@ -27,7 +27,7 @@ static PyArrayObject *result_of(int which, PyObject *a, PyObject *b)
 /* A node for out = a op b: what apply and the class's forward would make. */
 static int record_operator(int which, PyObject *out, PyObject *a, PyObject *b)
 {
-    int wants_a = ((struct tensor *)a)->requires_grad, wants_b = is_tensor(b) && ((struct tensor *)b)->requires_grad;
+    int wants_a = wants_grad((struct tensor *)a), wants_b = is_tensor(b) && wants_grad((struct tensor *)b);
     int count = symbols[which] == '*' ? 2 : 3; /* Add and Sub have alpha, which is 1 as long as nobody sets it */
     PyObject *arguments[3] = {a, b, Py_None};
     struct node *node = node_new(operators[which].cls);
@@ -70,7 +70,7 @@ static PyObject *operate(int which, PyObject *a, PyObject *b)
         }
         if (array != NULL) {
             PyObject *out = tensor_new((PyObject *)array);
-            int wants = ((struct tensor *)a)->requires_grad || (is_tensor(b) && ((struct tensor *)b)->requires_grad);
+            int wants = wants_grad((struct tensor *)a) || (is_tensor(b) && wants_grad((struct tensor *)b));
             if (out != NULL && wants && grad_enabled() && record_operator(which, out, a, b) < 0) {
                 Py_CLEAR(out);
             }

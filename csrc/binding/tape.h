@@ -19,7 +19,11 @@ struct tensor {
     PyObject *grad, *grad_hooks, *accumulate_hooks;
     Py_ssize_t output; /* which of the node's outputs it is */
     char requires_grad;
+    char made; /* of a view: one of the ways below */
 };
+
+/* How a view was made, where that forbids to record a change of it or of its base: torch's CreationMeta. */
+enum { MADE_PLAINLY, MADE_WITHOUT_GRAD, MADE_WITH_OTHERS, MADE_BY_FUNCTION };
 
 /* cnn._cnn.Node. */
 struct node {
@@ -37,6 +41,12 @@ static inline int is_tensor(PyObject *object) { return PyObject_TypeCheck(object
 static inline int is_node(PyObject *object) { return PyObject_TypeCheck(object, NodeType); }
 static inline int is_set(PyObject *field) { return field != NULL && field != Py_None; }
 
+/* Whether a gradient is wanted: a view needs one where its base does. */
+static inline int wants_grad(struct tensor *t)
+{
+    return t->requires_grad || (is_set(t->base) && ((struct tensor *)t->base)->requires_grad);
+}
+
 /* A new cnn.Tensor around an array, whose reference it takes (also where it fails). */
 PyObject *tensor_new(PyObject *array);
 
@@ -53,8 +63,8 @@ PyObject *tensor_box(struct tensor *t);
 /* The version in it; -1 with an exception. */
 long long tensor_version(struct tensor *t);
 
-/* `t` is a view of `source`, by a step as in the field `view`. -1 with an exception. */
-int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step);
+/* `t` is a view of `source`, by a step as in the field `view`, perhaps one of several. -1 with an exception. */
+int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step, int several);
 
 /* The array at the bottom of the views, which owns the memory. */
 PyArrayObject *owner_of(PyArrayObject *array);

@@ -205,7 +205,7 @@ static PyObject *py_bump(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step)
+int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step, int several)
 {
     long long version = tensor_version(source);
     PyObject *steps = version >= 0 ? PyTuple_Pack(1, step) : NULL;
@@ -219,12 +219,25 @@ int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step)
     Py_XSETREF(t->base, Py_NewRef(is_set(source->base) ? source->base : (PyObject *)source));
     Py_XSETREF(t->view, steps);
     t->view_version = version;
+    t->made = !recording ? MADE_WITHOUT_GRAD : several ? MADE_WITH_OTHERS : source->made;
     if (!lies_turned((PyArrayObject *)t->array)) {
         return 0;
     }
     PyObject *none = PyObject_CallMethod((PyObject *)t, "_remember_view", NULL);
     Py_XDECREF(none);
     return none != NULL ? 0 : -1;
+}
+
+static PyObject *get_requires_grad(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(wants_grad((struct tensor *)self));
+}
+
+static int set_requires_grad(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    int wants = value != NULL ? PyObject_IsTrue(value) : 0;
+    ((struct tensor *)self)->requires_grad = wants > 0;
+    return wants < 0 ? -1 : 0;
 }
 
 static PyMethodDef tensor_methods[] = {
@@ -236,6 +249,7 @@ static PyMethodDef tensor_methods[] = {
 
 static PyGetSetDef tensor_properties[] = {
     {"_a", get_array, set_array, "The array; computed now if it waits.", NULL},
+    {"_requires_grad", get_requires_grad, set_requires_grad, "Whether it, or the base of a view, wants one.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -253,7 +267,8 @@ static PyMemberDef tensor_members[] = {
     FIELD("_accumulate_hooks", accumulate_hooks),
     {"_view_version", T_LONGLONG, offsetof(struct tensor, view_version), 0, NULL},
     {"_output", T_PYSSIZET, offsetof(struct tensor, output), 0, NULL},
-    {"_requires_grad", T_BOOL, offsetof(struct tensor, requires_grad), 0, NULL},
+    {"_asks_for_grad", T_BOOL, offsetof(struct tensor, requires_grad), 0, NULL},
+    {"_made", T_BYTE, offsetof(struct tensor, made), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
