@@ -10,6 +10,7 @@ import itertools
 import numpy as np
 import pytest
 from harness import COUNTS, channels_last, check_threads, rng
+from references import conv2d_passes
 
 import cnn
 import cnn.nn.functional as F
@@ -46,14 +47,6 @@ LAYERS = [
 NAMES = [layer[0] for layer in LAYERS]
 
 
-def taps_of(size, outputs, kernel, stride, padding, dilation):
-    """For every tap of an axis: the outputs that it meets inside, and their inputs."""
-    for k in range(kernel):
-        o = [o for o in range(outputs) if 0 <= o * stride + k * dilation - padding < size]
-        i = [o * stride + k * dilation - padding for o in o]
-        yield k, np.array(o, int), np.array(i, int)
-
-
 def sizes(layer):
     _, n, c, oc, h, w, k, stride, padding, dilation, groups = layer
     oh, ow = ((s + 2 * padding - dilation * (k - 1) - 1) // stride + 1 for s in (h, w))
@@ -61,26 +54,8 @@ def sizes(layer):
 
 
 def reference(layer, x, w, b, dy):
-    """y, dx, dw, db in float64."""
-    _, n, c, oc, h, width, k, stride, padding, dilation, groups = layer
-    oh, ow = dy.shape[2:]
-    x, w, b, dy = (np.float64(a) for a in (x, w, b, dy))
-    y, dx, dw = np.zeros(dy.shape), np.zeros(x.shape), np.zeros(w.shape)
-    with np.errstate(all="ignore"):
-        for kh, out_h, in_h in taps_of(h, oh, k, stride, padding, dilation):
-            for kw, out_w, in_w in taps_of(width, ow, k, stride, padding, dilation):
-                for g in range(groups):
-                    ics, ocs = (
-                        slice(g * c // groups, (g + 1) * c // groups),
-                        slice(g * oc // groups, (g + 1) * oc // groups),
-                    )
-                    into = np.ix_(range(n), range(ics.start, ics.stop), in_h, in_w)
-                    out = np.ix_(range(n), range(ocs.start, ocs.stop), out_h, out_w)
-                    tap = w[ocs, :, kh, kw]
-                    y[out] += np.einsum("nihw,oi->nohw", x[into], tap)
-                    dx[into] += np.einsum("nohw,oi->nihw", dy[out], tap)
-                    dw[ocs, :, kh, kw] = np.einsum("nohw,nihw->oi", dy[out], x[into])
-        return y + b[:, None, None], dx, dw, dy.sum((0, 2, 3))
+    *_, stride, padding, dilation, groups = layer
+    return conv2d_passes(x, w, b, dy, stride, padding, dilation, groups)
 
 
 def places(shape):
