@@ -16,10 +16,7 @@ class Networks(Steps):
         if not modules or self.chance(0.03):
             return self.network()
         if not self.images() or self.chance(0.06):
-            # i1, i2, ...: images for Modules only. What is made of one that lies channels-last does so in torch, and
-            # seems to lie in rows here.
-            self.count += 1
-            return f"i{self.count} = {self.image()}"
+            return f"{self.new()} = {self.image()}"
         kind = self.random.random()
         if kind < 0.3:
             return self.call(self.pick(*modules))
@@ -28,8 +25,7 @@ class Networks(Steps):
         return super().step()
 
     def images(self):
-        found = [n for n in self.names if n[0] in "it" and n[1:].isdigit()]
-        return [n for n in found if self.names[n].ndim == 4 and self.names[n].dtype == self.float32]
+        return [n for n in self.tensors() if self.names[n].ndim == 4 and self.names[n].dtype == self.float32]
 
     @property
     def float32(self):
@@ -41,11 +37,9 @@ class Networks(Steps):
         made = self.pick(
             f"torch.randn({n}, {channels}, {side}, {side})",
             f"torch.randn({n}, {channels}, {side}, {side})",
-            f"torch.randn({n}, {side}, {side + 1}, {channels}).permute(0, 3, 1, 2)",
             f"torch.randn({2 * n}, {channels}, {side}, {side})[::2]",
             f"torch.randn({n}, {channels}, {side}, {2 * side})[:, :, :, ::2]",
             f"torch.randn({n}, {channels}, {side}, {side}).transpose(2, 3)",
-            f"torch.randn({n}, {channels}, {side}, {side}).contiguous(memory_format=torch.channels_last)",
         )
         return made + self.pick("", "", ".detach().requires_grad_()", " * 1")
 
@@ -263,7 +257,7 @@ ON_CONVOLUTIONS = [
     "{c}.weight.detach().numpy()[...] *= 0.5", "{c}.weight.data.mul_(0.5)",
     "with torch.no_grad(): {c}.weight.add_(0.1)", "with torch.no_grad(): {c}.weight[0] = 0.25",
     "{c}.weight = nn.Parameter({c}.weight.detach() * 2)", "if {c}.bias is not None: {c}.bias.data.fill_(0.3)",
-    "{c}.weight.data = {c}.weight.data.flip(0)", "{c}.weight.requires_grad_(False)", "{new} = {c}.weight.detach()",
+    "{c}.weight.requires_grad_(False)", "{new} = {c}.weight.detach()",
     "{new} = {c}({h})", "{c}.weight.data[:, 0] = 0",
 ]  # fmt: skip
 ON_NORMS = [

@@ -315,7 +315,7 @@ IN_PLACE = [
     lambda g, x, X: f"F.{g.pick('relu', 'leaky_relu', 'elu', 'hardtanh', 'silu', 'relu6')}({x}, inplace=True)",
     lambda g, x, X: f"F.dropout({x}, 0.4, inplace=True)",
     lambda g, x, X: f"{x}.data{g.pick('.mul_(0.5)', '.fill_(1)', '.add_(1)')}",
-    lambda g, x, X: f"{x}.data = {g.like(X)}" if g.chance(0.5) else f"{x}.detach().mul_(2)",
+    lambda g, x, X: f"{x}.detach().mul_(2)" if X.requires_grad or g.chance(0.5) else f"{x}.data = {g.like(X)}",
     lambda g, x, X: f"{x}.detach().numpy()[...] = {g.number()}",
     lambda g, x, X: f"{x}.detach_()",
     lambda g, x, X: f"{x}.requires_grad_({g.pick('', 'False')})",
