@@ -182,6 +182,8 @@ class Body(Steps):
     def layer(self, x):
         X = self.names[x]
         c, side = X.shape[1], min(X.shape[2:])
+        if not c or not side:
+            return None  # a layer of no channels has no weights to begin with
         kind = self.random.random()
         if kind < 0.5:
             return f"{self.new()} = self.{self.add(self.convolution(c, side))}({x})"

@@ -341,7 +341,7 @@ def flatten(input, start_dim=0, end_dim=-1):
 @both
 def ravel(input):
     """All elements in one dimension. See torch.ravel."""
-    return input.reshape(-1)
+    return input.contiguous().view(-1)
 
 
 @both
@@ -432,8 +432,27 @@ def permute(input, dims):
 
 
 Tensor.T = property(lambda self: Permute.apply(self, tuple(range(self._a.ndim))[::-1]))
-Tensor.mT = property(lambda self: transpose(self, -2, -1))
-Tensor.H = property(lambda self: transpose(self, 0, 1))
+
+
+def _matrices(self):
+    """Matrices transposed. See torch.Tensor.mT."""
+    if self._a.ndim < 2:
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {self._a.ndim}-D tensor."
+        )
+    return Transpose.apply(self, self._a.ndim - 2, self._a.ndim - 1)
+
+
+def _matrix(self):
+    """A matrix transposed; a 0-d tensor as it is. See torch.Tensor.H."""
+    if self._a.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self._a.ndim}-D tensor.")
+    return transpose(self, 0, -1)
+
+
+Tensor.mT = property(_matrices)
+Tensor.mH = property(_matrices)
+Tensor.H = property(_matrix)
 
 
 @both
