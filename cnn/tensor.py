@@ -12,7 +12,7 @@ there to it (`_view`): after the base or another view was changed in place, the 
 import numpy as np
 
 from cnn import _cnn, types
-from cnn.errors import ShapeError
+from cnn.errors import DTypeError, ShapeError
 
 __all__ = ["Tensor", "is_tensor"]
 
@@ -304,6 +304,11 @@ class Tensor(_cnn.Tensor):
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            if value._a.dtype != self._a.dtype:
+                raise DTypeError(
+                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor of '{self.dtype}'. "
+                    "Please ensure that the gradient and the tensor have the same dtype"
+                )
             if value._a.shape != self._a.shape:
                 raise ShapeError(
                     f"assigned grad has data of a different size: expected {list(self._a.shape)}, "
@@ -375,6 +380,10 @@ class Tensor(_cnn.Tensor):
         """`hook(tensor)` runs after `.grad` of this leaf was updated."""
         from cnn.utils.hooks import RemovableHandle
 
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not self.is_leaf:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._accumulate_hooks is None:
             self._accumulate_hooks = {}
         return RemovableHandle(self._accumulate_hooks, hook)
