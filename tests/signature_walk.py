@@ -37,7 +37,10 @@ def of_torch(name):
 def keywords(f):
     """(the names that f takes as keywords, those that it refuses by name); None where it takes any (**kwargs)."""
     target = f.__init__ if isinstance(f, type) and "__new__" not in vars(f) else f
-    parameters = inspect.signature(target).parameters.values()
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:  # a class of Python's own
+        return None
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     taken = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

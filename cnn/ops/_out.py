@@ -20,7 +20,7 @@ def into(function, out, args, kwargs):
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad."
         )
-    if "dtype" in function.names:
+    if name in _IN_ITS_TYPE:
         _agree_on_type(name, outs, kwargs)
     for o in outs:
         _refuse_overlap(name, o, given[len(outs) :])
@@ -65,6 +65,15 @@ def _tensors(values):
             yield from _tensors(value)
 
 
+# They compute in out's type from the start.
+_IN_ITS_TYPE = frozenset(
+    """
+    arange cumprod cumsum empty eye full linspace logspace mean nanmean nansum normal ones prod rand randint randn
+    randperm range sum zeros
+    """.split()
+)
+
+
 def _agree_on_type(name, outs, kwargs):
     """What is computed has out's type, unless a type is asked for."""
     wanted = kwargs.get("dtype")
@@ -107,9 +116,4 @@ def _fill(name, out, result):
                 stacklevel=4,
             )
         out._a = np.empty(result._a.shape, out._a.dtype)
-    elif not out._a.flags.writeable:
-        raise RuntimeError(
-            f"{name}(): unsupported operation: the memory of out is read-only, or more than one of its elements refers "
-            "to a single place in it (expand). Please clone() the tensor before performing the operation."
-        )
     out.copy_(result)

@@ -58,7 +58,7 @@ def _gathered(f):
 def _translate(function, _, args, kwargs):
     """The call with the keywords that function does not know: NumPy's names, the values of *sizes by name, out=."""
     name, before, starred = function.__name__, *_gathered(function.__wrapped__)
-    out = None
+    out = gathered = None
     for key in [k for k in kwargs if k not in function.names]:
         value = kwargs.pop(key)
         known = NUMPY_NAMES.get(key)
@@ -67,14 +67,15 @@ def _translate(function, _, args, kwargs):
                 raise TypeError(f"{name}() got multiple values for argument '{known}' (also as '{key}')")
             kwargs[known] = value
         elif key in (starred, ALSO_GATHERED.get(function.path)):
-            given = [kwargs.pop(p) for p in before[len(args) :] if p in kwargs]
-            args = (*args, *given, value)
+            gathered = value
         elif key == "out" and function.path in TAKES_OUT:
             out = value
         elif key in REFUSED.get(function.path, ()):
             raise NotImplementedError(f"cnn.{function.path}(): argument '{key}' is not supported")
         else:
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+    if gathered is not None:
+        args = (*args, *[kwargs.pop(p) for p in before[len(args) :] if p in kwargs], gathered)
     return function(*args, **kwargs) if out is None else into(function, out, args, kwargs)
 
 
