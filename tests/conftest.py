@@ -56,5 +56,6 @@ def pytest_terminal_summary(terminalreporter):
         f"gradient checks: {counts['gradient']} (worst relative error {harness.WORST['gradient']:.1e}); "
         f"exact integer cases: {counts['exact']}; compared with torch: {counts['torch']}; "
         f"memory layouts: {counts['memory']}; thread counts: {counts['threads']}; "
-        f"functions walked for NumPy state: {counts['NumPy state']}; sums in parts: {counts['parts']}"
+        f"functions walked for NumPy state: {counts['NumPy state']}, for arguments: {counts['arguments']}; "
+        f"sums in parts: {counts['parts']}"
     )

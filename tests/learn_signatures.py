@@ -59,7 +59,6 @@ KNOWN = {
     "Tensor.uniform_": ["from", "to", "generator"],
     "Tensor.random_": ["from", "to", "generator"],
 }
-DOES_NOT_EXIST = {"full": ["names"]}
 
 
 def from_schemas(torch, name):
@@ -80,7 +79,7 @@ def main():
     lines = []
     for name, _ in signature_walk.surface():
         theirs = signature_walk.of_torch(name)
-        if theirs is None:
+        if theirs is None or (isinstance(theirs, type) and issubclass(theirs, Exception)):
             continue
         place, _, last = name.rpartition(".")
         if place == "nn.init" and inspect.isfunction(theirs) and hasattr(torch.nn.init, last + "_"):
@@ -101,9 +100,8 @@ def main():
                 print("nothing known about", name)
                 continue
             learned = learned + [other for n in learned for other in NUMPY_NAMES.get(n, ()) if other not in learned]
-        if place == "Tensor" or name in DOES_NOT_EXIST:  # no method takes out, whatever the stubs say
-            learned = [n for n in learned if n not in ("out", *DOES_NOT_EXIST.get(name, ()))]
-        learned = [n for n in learned if not n.startswith("_")]
+        wrong = "out" if place == "Tensor" else "names" if name == "full" else None  # whatever the stubs say
+        learned = [n for n in learned if n != wrong and not n.startswith("_")]
         lines.append(f"{name}: {' '.join(learned)}".rstrip())
     TABLE.write_text("\n".join(lines) + "\n")
     print(len(lines), "names,", sum(len(line.split()) - 1 for line in lines), "keywords")

@@ -20,7 +20,7 @@ def surface():
     for place, package in PLACES.items():
         for name in sorted(n for n in dir(package) if not n.startswith("_")):
             f = getattr(package, name)
-            if callable(f) and not inspect.ismodule(f):
+            if callable(f) and not inspect.ismodule(f) and not (isinstance(f, type) and issubclass(f, Exception)):
                 yield f"{place}.{name}" if place else name, f
 
 
@@ -47,7 +47,8 @@ def keywords(f):
     if not isinstance(f, cnn._cnn.Function):
         return taken, set()
     taken |= {p.name for p in parameters if p.kind is p.VAR_POSITIONAL}
-    taken |= {numpy for numpy, ours in _keywords.NUMPY_NAMES.items() if ours in taken}
+    for aliases in (_keywords.NUMPY_NAMES, _keywords.LINALG_NAMES):
+        taken |= {other for other, ours in aliases.items() if ours in taken}
     taken |= {_keywords.ALSO_GATHERED[f.path]} if f.path in _keywords.ALSO_GATHERED else set()
     taken |= {"out"} if f.path in _keywords.TAKES_OUT else set()
     return taken, set(_keywords.REFUSED.get(f.path, ()))

@@ -2,6 +2,7 @@
 
 # NumPy's names, which torch takes for its own everywhere.
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+LINALG_NAMES = {"input": "A", "x": "A", "a": "A", "x1": "A"}  # documented as A, and called input all the same
 
 # The functions of torch that fill `out`.
 TAKES_OUT = frozenset(
@@ -16,9 +17,9 @@ TAKES_OUT = frozenset(
     norm normal not_equal ones outer pow prod quantile rand randint randn randperm range reciprocal remainder round
     rsqrt scatter scatter_add searchsorted sgn sigmoid sign sin sinh softmax sort sqrt square stack std sub subtract
     sum take take_along_dim tan tanh tensordot topk tril triu true_divide trunc var vstack where zeros
-    nn.functional.normalize linalg.cholesky linalg.cond linalg.det linalg.eigh linalg.eigvalsh linalg.inv linalg.matmul
-    linalg.matrix_norm linalg.matrix_rank linalg.norm linalg.pinv linalg.qr linalg.slogdet linalg.solve linalg.svd
-    linalg.svdvals linalg.vector_norm
+    nn.functional.normalize linalg.cholesky linalg.cond linalg.det linalg.eig linalg.eigh linalg.eigvalsh linalg.inv
+    linalg.matmul linalg.matrix_norm linalg.matrix_rank linalg.norm linalg.pinv linalg.qr linalg.slogdet linalg.solve
+    linalg.svd linalg.svdvals linalg.vector_norm
     """.split()
 )
 

@@ -13,7 +13,7 @@ import numpy as np
 from cnn import _cnn
 from cnn.tensor import Tensor
 
-from ._keywords import ALSO_GATHERED, NUMPY_NAMES, REFUSED, TAKES_OUT
+from ._keywords import ALSO_GATHERED, LINALG_NAMES, NUMPY_NAMES, REFUSED, TAKES_OUT
 from ._out import into
 from ._quiet import may_compute
 
@@ -61,7 +61,7 @@ def _translate(function, _, args, kwargs):
     out = gathered = None
     for key in [k for k in kwargs if k not in function.names]:
         value = kwargs.pop(key)
-        known = NUMPY_NAMES.get(key)
+        known = (LINALG_NAMES if key in LINALG_NAMES and "A" in function.names else NUMPY_NAMES).get(key)
         if known in function.names:
             if known in kwargs:
                 raise TypeError(f"{name}() got multiple values for argument '{known}' (also as '{key}')")

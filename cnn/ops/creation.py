@@ -1,6 +1,7 @@
 """New tensors."""
 
 import builtins
+import operator
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from cnn.tensor import Tensor, _plain
 
 from ._register import alias, function, method
 from .conversion import accept_device, in_format, to_type
+from .promotion import refuse_types
 from .shape import shape_argument
 
 
@@ -224,6 +226,11 @@ def arange(start=None, end=None, step=1, *, dtype=None, layout=None, device=None
     if end is None or start is None:
         start, end = 0, start if end is None else end
     numbers = [x.item() if isinstance(x, Tensor) else x for x in (start, end, step)]
+    for x in numbers:
+        if not isinstance(x, (builtins.int, builtins.float, np.number)):
+            raise TypeError(f"arange(): start, end and step must be numbers, got {builtins.type(x).__name__}")
+        if not np.isfinite(x):
+            raise RuntimeError(f"arange: unsupported range: {numbers[0]} -> {numbers[1]}")
     start, end, step = numbers
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -233,6 +240,7 @@ def arange(start=None, end=None, step=1, *, dtype=None, layout=None, device=None
         kind = types.get_default_dtype().numpy if any(isinstance(x, builtins.float) for x in numbers) else np.int64
     else:
         kind = dtype.numpy
+    refuse_types("arange_cpu", np.dtype(kind))
     count = int(np.ceil((end - start) / step))
     if np.dtype(kind).kind == "f":
         array = (start + step * np.arange(count, dtype=np.float64)).astype(kind)
@@ -252,13 +260,27 @@ def _range(start=0, end=None, step=1, *, dtype=None, layout=None, device=None, p
 alias("range", _range, tensor=False)
 
 
+def _ends(name, start, end, steps):
+    """The numbers of linspace and logspace, which may come as 0-d tensors."""
+    for argument, x in (("start", start), ("end", end)):
+        if isinstance(x, Tensor) and x._a.ndim:
+            raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors, but got {argument} with "
+                               f"{x._a.ndim} dimension(s).")  # fmt: skip
+        if not isinstance(x, (Tensor, builtins.int, builtins.float, np.number)):
+            raise TypeError(f"{name}(): argument '{argument}' must be a number, not {builtins.type(x).__name__}")
+    if isinstance(steps, (builtins.float, str)) or not hasattr(steps, "__index__"):
+        raise TypeError(f"{name}(): argument 'steps' must be int, not {builtins.type(steps).__name__}")
+    if steps < 0:
+        raise RuntimeError(f"{name}: number of steps must be non-negative, got {steps}")
+    return *[x.item() if isinstance(x, Tensor) else x for x in (start, end)], operator.index(steps)
+
+
 @function
 def linspace(start, end, steps, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """`steps` evenly spaced numbers from start to end. See torch.linspace."""
-    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
-    if steps < 0:
-        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
+    start, end, steps = _ends("linspace", start, end, steps)
     kind = _numpy_type(dtype)
+    refuse_types("linspace_cpu", kind)
     if kind.kind != "f":
         return _finish(np.linspace(start, end, steps).astype(kind), dtype, device, requires_grad, layout)
     # torch counts from both ends in the result's own precision
@@ -275,7 +297,10 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, pin_mem
 def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=None, pin_memory=False,
              requires_grad=False):  # fmt: skip
     """base ** linspace(start, end, steps). See torch.logspace."""
-    array = np.logspace(start, end, steps, base=base).astype(_numpy_type(dtype))
+    start, end, steps = _ends("logspace", start, end, steps)
+    kind = _numpy_type(dtype)
+    refuse_types("logspace_cpu", kind)
+    array = np.logspace(start, end, steps, base=base).astype(kind)
     return _finish(array, dtype, device, requires_grad, layout)
 
 

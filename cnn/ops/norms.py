@@ -95,9 +95,9 @@ def _of_vector(name, x, p, dim, keepdim):
     return VectorNorm.apply(x, float(p), axes, bool(keepdim))
 
 
-def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
+def vector_norm(input, ord=2, dim=None, keepdim=False, *, dtype=None):
     """The norm of all elements, or of the vectors that lie along dim. See torch.linalg.vector_norm."""
-    x = _checked("linalg.vector_norm", x, dtype)
+    x = _checked("linalg.vector_norm", input, dtype)
     return _of_vector("linalg.vector_norm", x, ord, dim, keepdim)
 
 
