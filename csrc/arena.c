@@ -92,13 +92,11 @@ static struct block *best_fit(size_t size)
     return best;
 }
 
-/* length bytes that begin at a multiple of 2 MiB: map 2 MiB more, and cut off both ends. */
+/* length bytes that begin at a multiple of 2 MiB: map 2 MiB more, and cut off both ends. Without MAP_NORESERVE, with
+ * which the system would promise terabytes, and kill the process when it writes to them. */
 static char *map_aligned(size_t length)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-#ifdef MAP_NORESERVE
-    flags |= MAP_NORESERVE;
-#endif
     char *start = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (start == MAP_FAILED) {
         return NULL;

@@ -15,6 +15,7 @@ struct block {
     size_t before; /* size of the block that ends where this one begins, 0 for the first of its region */
     size_t absent; /* free blocks: bytes that the system has not given us, or has got back */
     enum block_state state;
+    size_t asked; /* with guard bytes only: that the user asked for */
 };
 
 enum { BLOCK_HEADER = 64 };

@@ -7,6 +7,11 @@
  *
  * What the lists hold is bounded by what was once in use: when a request finds no block of its size, and the lists
  * together hold more than the peak of what was handed out, all of it is returned to the system first.
+ *
+ * With CNN_GUARD=1 in the environment a known pattern lies before and behind each block and, while nobody has it, in
+ * the block itself. Where the pattern is damaged when a block is put back or handed out again, somebody wrote where he
+ * must not: the process ends with a line that says where. Then all blocks are small ones, and scratch is no larger than
+ * asked for. What is read before it was written shows up as NaN.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -17,6 +22,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,23 +54,56 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct block *free_blocks[SIZES];
 static struct memory_stats stats; /* cached: by the lists */
 
-static struct block *block_of(void *user) { return (struct block *)((char *)user - BLOCK_HEADER); }
+/* Bytes of pattern before and behind each block: 0, or GUARD. In the pattern every float is a NaN. */
+static size_t guard;
+enum { GUARD = 256, PATTERN = 0xFF };
 
-static void *user_of(struct block *block) { return (char *)block + BLOCK_HEADER; }
+static struct block *block_of(void *user) { return (struct block *)((char *)user - guard - BLOCK_HEADER); }
+
+static void *user_of(const struct block *block) { return (char *)block + BLOCK_HEADER + guard; }
 
 /* Bytes that the user may use. */
 static size_t capacity(const struct block *block)
 {
-    return block->state == BLOCK_SMALL ? block->size : block->size - BLOCK_HEADER;
+    return guard > 0 ? block->asked : block->state == BLOCK_SMALL ? block->size : block->size - BLOCK_HEADER;
+}
+
+/* Ends the process if a byte of [from, from + bytes) is not as the pattern has it. Offsets count from `zero`. */
+static void check_pattern(const struct block *block, const unsigned char *from, size_t bytes, const unsigned char *zero,
+                          const char *what)
+{
+    size_t first = 0, last = bytes;
+    while (first < bytes && from[first] == PATTERN) {
+        first++;
+    }
+    if (first == bytes) {
+        return;
+    }
+    while (from[last - 1] == PATTERN) {
+        last--;
+    }
+    fprintf(stderr, "cnn: CNN_GUARD: a block of %zu bytes (at %p) was overwritten %s: bytes %td to %td from there\n",
+            block->asked, user_of(block), what, from + first - zero, from + last - 1 - zero);
+    abort();
+}
+
+/* Nobody wrote around the block; or, if nobody has it, into it. */
+static void check_guards(const struct block *block, int is_free)
+{
+    const unsigned char *user = user_of(block), *end = user + block->asked;
+    check_pattern(block, end, block->size - guard - block->asked, end, "behind its end");
+    check_pattern(block, user - guard, guard, user, "before its beginning");
+    check_pattern(block, user, is_free ? block->asked : 0, user, "after it was given back");
 }
 
 static size_t rounded(size_t bytes)
 {
+    bytes += 2 * guard;
+    if (!CACHING) {
+        return bytes > 0 ? bytes : 1;
+    }
     if (bytes < ALIGNMENT) {
         bytes = ALIGNMENT;
-    }
-    if (!CACHING) {
-        return bytes;
     }
     size_t step = (size_t)1 << (63 - __builtin_clzll(bytes) - 3);
     if (step < ALIGNMENT) {
@@ -89,6 +128,10 @@ static struct block *new_small(size_t bytes)
     struct block *block = memory;
     block->size = bytes;
     block->state = BLOCK_SMALL;
+    if (guard > 0) {
+        block->asked = 0;
+        memset((char *)block + BLOCK_HEADER, PATTERN, bytes);
+    }
     return block;
 }
 
@@ -149,6 +192,8 @@ static void free_scratch(void *unused)
 
 static void start(void)
 {
+    const char *wanted = getenv("CNN_GUARD");
+    guard = wanted != NULL && strcmp(wanted, "1") == 0 ? GUARD : 0;
     pthread_atfork(lock, unlock, unlock);
     have_scratch_key = pthread_key_create(&scratch_key, free_scratch) == 0;
 }
@@ -172,12 +217,15 @@ static struct block *get_large(size_t bytes, int *fresh)
     return block;
 }
 
-static struct block *get_small(size_t bytes)
+/* Guarded blocks may be too large for the lists. */
+static int has_list(size_t bytes) { return CACHING && bytes < 2 * LARGE; }
+
+static struct block *get_small(size_t asked)
 {
-    bytes = rounded(bytes);
+    size_t bytes = rounded(asked);
     struct block *block = NULL, *surplus = NULL;
     pthread_mutex_lock(&mutex);
-    if (CACHING) {
+    if (has_list(bytes)) {
         struct block **list = &free_blocks[list_of(bytes)];
         block = *list;
         if (block != NULL) {
@@ -198,6 +246,10 @@ static struct block *get_small(size_t bytes)
             pthread_mutex_unlock(&mutex);
         }
     }
+    if (block != NULL && guard > 0) {
+        check_guards(block, 1);
+        block->asked = asked;
+    }
     return block;
 }
 
@@ -211,7 +263,7 @@ static void *get(size_t bytes, int *fresh)
     if (bytes > LARGEST || is_to_fail()) {
         return NULL;
     }
-    int is_large = CACHING && bytes >= LARGE;
+    int is_large = CACHING && guard == 0 && bytes >= LARGE;
     struct block *block = is_large ? get_large(bytes, fresh) : get_small(bytes);
     if (block == NULL) { /* what waits in other sizes may make room */
         memory_trim();
@@ -242,19 +294,24 @@ void memory_put(void *user)
         return;
     }
     struct block *block = block_of(user);
+    if (guard > 0) {
+        check_guards(block, 0);
+        memset(user, PATTERN, block->asked);
+    }
     assert(block->state == BLOCK_SMALL || block->state == BLOCK_USED);
+    int is_kept = block->state == BLOCK_USED || has_list(block->size);
     pthread_mutex_lock(&mutex);
     stats.in_use -= block->size;
     if (block->state == BLOCK_USED) {
         arena_put(block);
-    } else if (CACHING) {
+    } else if (is_kept) {
         struct block **list = &free_blocks[list_of(block->size)];
         block->next = *list;
         *list = block;
         stats.cached += block->size;
     }
     pthread_mutex_unlock(&mutex);
-    if (!CACHING) {
+    if (!is_kept) {
         free(block);
     }
 }
@@ -265,7 +322,7 @@ void *memory_resize(void *user, size_t bytes)
         return memory_get(bytes);
     }
     size_t before = capacity(block_of(user));
-    if (bytes <= before && bytes >= before / 2) {
+    if (bytes <= before && bytes >= before / 2 && guard == 0) {
         return user;
     }
     void *moved = memory_get(bytes);
@@ -296,7 +353,7 @@ void memory_fail_after(long requests) { atomic_store(&fail_after, requests); }
 
 void *scratch(size_t bytes)
 {
-    if (mine.block != NULL && bytes <= mine.bytes) {
+    if (mine.block != NULL && CACHING && guard == 0 && bytes <= mine.bytes) {
         return mine.block;
     }
     memory_put(mine.block);

@@ -59,16 +59,21 @@ def build(name, kind, folder):
     return Program(program)
 
 
-def run_script(text, timeout=120, **environment):
-    """Run Python code in a process of its own; returns what it printed."""
+def run_to_its_end(text, timeout=120, **environment):
+    """Run Python code in a process of its own, which may fail: subprocess.run's result, with text."""
     root = pathlib.Path(cnn.__file__).parents[1]
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(text)],
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
         timeout=timeout,
     )
+
+
+def run_script(text, timeout=120, **environment):
+    """The same for code that must succeed; returns what it printed."""
+    result = run_to_its_end(text, timeout, **environment)
     assert result.returncode == 0, f"exit status {result.returncode}\n{result.stdout}{result.stderr}"
     return result.stdout

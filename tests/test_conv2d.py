@@ -450,6 +450,63 @@ def test_extreme_integers(every_isa):
         assert y.ndim == 4
 
 
+@pytest.mark.parametrize("groups", [1, 4, 16])
+@pytest.mark.parametrize("one", [0, 1])
+def test_a_dilation_between_one_tap_and_no_other(every_isa, groups, one):
+    """It is no distance: any number gives the same bits by the same way."""
+    kernel = (1, 3) if one == 0 else (3, 1)
+    random = rng(17)
+    x = random.standard_normal((2, 16, 9, 8)).astype(np.float32)
+    w = random.standard_normal((16, 16 // groups, *kernel)).astype(np.float32)
+    results, ways = [], []
+    for dilation in (1, 2**40, 2**63 - 1):
+        both = (dilation, 1) if one == 0 else (1, dilation)
+        given = cnn.from_numpy(x).requires_grad_(), cnn.from_numpy(w).requires_grad_()
+        y = F.conv2d(*given, padding=1, dilation=both, groups=groups)
+        y.backward(y.detach())
+        results.append([t.numpy() for t in (y.detach(), given[0].grad, given[1].grad)])
+        ways.append(settings.explain(*given, padding=1, dilation=both, groups=groups))
+    assert ways[0] == ways[1] == ways[2]
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+HUGE = {
+    "alone": lambda p: [nn.Conv2d(2, 2, 3, padding=p)],
+    "pooled": lambda p: [nn.Conv2d(2, 2, 3, padding=p), nn.ReLU(), nn.MaxPool2d(2)],
+    "separable": lambda p: [nn.Conv2d(2, 2, 3, padding=p, groups=2), nn.ReLU(), nn.Conv2d(2, 4, 1)],
+}
+
+
+@pytest.mark.parametrize("padding", [2**20, 2**31, 2**40, 2**61])
+@pytest.mark.parametrize("name", HUGE)
+def test_huge_padding(every_isa, name, padding):
+    """No machine has memory for the result, and the products of its sizes are no 64-bit numbers."""
+    for enabled in (False, True):
+        with cnn.set_grad_enabled(enabled), pytest.raises((MemoryError, ValueError), match="cannot get|too big"):
+            nn.Sequential(*HUGE[name](padding))(cnn.ones(1, 2, 3, 3)).numpy()
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_flag_that_is_neither_true_nor_false(place):
+    x, w = np.ones((2, 4, 5, 5), np.float32), np.ones((4, 4, 3, 3), np.float32)
+    for odd in (np.ones(2), cnn.ones(2)):
+        flags = [True, True, True]
+        flags[place] = odd
+        with pytest.raises((ValueError, RuntimeError), match="ambiguous"):
+            _cnn.conv2d_backward(x, x, w, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, *flags, False)
+
+
+@pytest.mark.parametrize("name", ["bias", "scale"])
+@pytest.mark.parametrize("values", [np.ones(5, np.float32), np.ones((6, 1), np.float32), np.ones(6)])
+def test_mistakes_behind_a_depthwise_layer(name, values):
+    """A bias that is too short would be read behind its end."""
+    x, w = np.ones((8, 32, 40, 40), np.float32), np.ones((32, 1, 3, 3), np.float32)
+    behind = {"w": np.ones((6, 32, 1, 1), np.float32), "bias": None, "scale": None} | {name: values}
+    with pytest.raises((ValueError, TypeError), match=f"pointwise {name}"):
+        _cnn.conv2d_separable_forward(x, w, None, 1, 1, 1, 1, 1, 1, 1, 1, 32, 0, None, False, *behind.values(), False)
+
+
 def test_explain():
     wide, few, narrow = (1, 64, 16, 16), (8, 6, 32, 32), (1, 512, 4, 4)
     explain = settings.explain

@@ -1,6 +1,8 @@
 """The caching allocator: on its own, in the C program tests/c/test_memory.c, and under NumPy arrays."""
 
 import pickle
+import re
+import signal
 import sys
 import threading
 import tracemalloc
@@ -39,6 +41,11 @@ def test_allocator(plain_program, name):
 @pytest.mark.parametrize("name", ANY)
 def test_allocator_checked(program, name):
     program.run(name)
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_allocator_with_guard_bytes(plain_program, name):
+    plain_program.run(name, CNN_GUARD="1")
 
 
 # ---- Under NumPy arrays ----------------------------------------------------------------------------------------------
@@ -101,6 +108,7 @@ MISTAKES = [
     (lambda: _cnn.empty(2**62, np.float32), ValueError, "too big"),
     (lambda: _cnn.empty((2**40, 2**40), np.uint8), ValueError, "too big"),
     (lambda: _cnn.empty(2**45, np.float32), MemoryError, "cannot get 140737488355328 bytes"),
+    (lambda: _cnn.empty(2**43, np.float32), MemoryError, "cannot get 35184372088832 bytes"),
     (lambda: _cnn.empty(-1, np.float32), ValueError, "too big|negative"),
     (lambda: _cnn.empty("x", np.float32), TypeError, "integer"),
     (lambda: _cnn.empty(3, object), TypeError, "type of numbers, got object"),
@@ -220,6 +228,54 @@ def test_a_steady_step_faults_no_pages():
         """
     )
     assert int(out) < 50
+
+
+# ---- Guard bytes -----------------------------------------------------------------------------------------------------
+
+DAMAGES = {  # what is done to a block at `start`, and what is said about it
+    "at its end": ("ctypes.memset(start + size, 0, 1)", "behind its end: bytes 0 to 0 from there"),
+    "behind its end": ("ctypes.memset(start + size + 4, 0, 8)", "behind its end: bytes 4 to 11 from there"),
+    "in front": ("ctypes.memset(start - 4, 0, 4)", "before its beginning: bytes -4 to -1 from there"),
+    "given back": ("ctypes.memset(start + 8, 0, 4)", "after it was given back: bytes 8 to 11 from there"),
+    "nothing": ("ctypes.memset(start, 0, size)", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    # Large blocks go back to the system at once.
+    [(name, size) for name in DAMAGES for size in (12, 4000, 3_000_001) if name != "given back" or size < 2_000_000],
+)
+def test_guard_bytes(name, size):
+    damage, message = DAMAGES[name]
+    result = child_processes.run_to_its_end(
+        f"""
+        import ctypes
+        import numpy as np
+        from cnn import _cnn
+
+        size = {size}
+        block = _cnn.empty(size, np.uint8)
+        assert (block == 255).all()  # as a float: NaN
+        start = block.ctypes.data
+        if {name == "given back"}:
+            del block
+            {damage}
+            block = _cnn.empty(size, np.uint8)
+        else:
+            {damage}
+            del block
+        print("done")
+        """,
+        CNN_GUARD="1",
+    )
+    if message is None:
+        assert result.returncode == 0 and result.stdout == "done\n"
+    else:
+        assert result.returncode == -signal.SIGABRT
+        assert re.search(
+            rf"cnn: CNN_GUARD: a block of {size} bytes \(at 0x\w+\) was overwritten {message}", result.stderr
+        )
 
 
 @needs_torch

@@ -264,7 +264,6 @@ PyObject *py_conv2d_separable_forward(PyObject *Py_UNUSED(module), PyObject *con
     if (check_sizes(middle, w2, &one_by_one, &second) < 0) {
         goto done;
     }
-    first->y = second.x = strides_channels_last(second.C, second.H, second.W);
     first->relu = (int)relu1;
     first->scale = data_or_null(scale1);
     before.w = PyArray_DATA(w1);
@@ -283,6 +282,8 @@ PyObject *py_conv2d_separable_forward(PyObject *Py_UNUSED(module), PyObject *con
     if (!(y = array_new(4, dims, PyArray_TYPE(x), CHANNELS_LAST))) {
         goto done;
     }
+    /* Only now: what can follow is no larger than some images, and the product of its sizes is a number. */
+    first->y = second.x = strides_channels_last(second.C, second.H, second.W);
     second.y = strides_channels_last(second.OC, second.OH, second.OW);
     PyThreadState *state = kernel_enter(work_of(first) + work_of(&second));
     kernels->conv2d_forward(&second, PyArray_DATA(x), PyArray_DATA(w2), data_or_null(b2), PyArray_DATA(y));
@@ -373,9 +374,9 @@ PyObject *py_conv2d_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
         parse_size(args[6 + GEOMETRY], "conv2d_backward", "rectified", 0, 1, &rectified) < 0) {
         return NULL;
     }
-    int want_dx = PyObject_IsTrue(args[3 + GEOMETRY]), want_dw = PyObject_IsTrue(args[4 + GEOMETRY]),
-        want_db = PyObject_IsTrue(args[5 + GEOMETRY]);
-    if (want_dx < 0 || want_dw < 0 || want_db < 0 ||
+    int want_dx, want_dw, want_db; /* one after the other: no more is asked once an exception is set */
+    if ((want_dx = PyObject_IsTrue(args[3 + GEOMETRY])) < 0 || (want_dw = PyObject_IsTrue(args[4 + GEOMETRY])) < 0 ||
+        (want_db = PyObject_IsTrue(args[5 + GEOMETRY])) < 0 ||
         parse_convolution("conv2d_backward", args, 1, args + 3, &x, &w, &s) < 0 ||
         !(dy = array_arg_dense(args[0], "conv2d_backward", "grad_output", PyArray_TYPE(x), 4)) ||
         check_dy(dy, &s) < 0) {

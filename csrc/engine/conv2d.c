@@ -99,7 +99,7 @@ void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
 /* Some ways have neighbouring rows at hand before they leave the cache. */
 void FN(conv2d_can_pool)(const conv2d_shape *s, int *can)
 {
-    *can = s->OH >= 2 && s->OW >= 2 && s->OH * s->OW <= INT32_MAX && !use_plain(s, CONV2D_FORWARD) &&
+    *can = s->OH >= 2 && s->OW >= 2 && !use_plain(s, CONV2D_FORWARD) && s->OH * s->OW <= INT32_MAX &&
            (use_winograd(s, CONV2D_FORWARD) || FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_PLANES);
 }
 

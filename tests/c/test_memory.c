@@ -268,18 +268,19 @@ static void *use_scratch(void *unused)
 {
     (void)unused;
     char *small = scratch(1000);
+    int keeps = CACHING && guard == 0; /* where it is watched, it is asked for anew each time */
     CHECK(small != NULL && (uintptr_t)small % 64 == 0);
     memset(small, 1, 1000);
-    CHECK(scratch(500) == small && small[0] == 1);
+    CHECK(!keeps || (scratch(500) == small && small[0] == 1));
     char *large = scratch(3 << 20);
     memset(large, 2, 3 << 20);
-    CHECK(scratch(1000) == large);
+    CHECK(!keeps || scratch(1000) == large);
     struct scratch_block aside = scratch_set_aside();
     char *other = scratch(3 << 20);
     CHECK(other != large);
     memset(other, 3, 3 << 20);
     scratch_restore(aside);
-    CHECK(scratch(3 << 20) == large && large[0] == 2);
+    CHECK(!keeps || (scratch(3 << 20) == large && large[0] == 2));
     return NULL;
 }
 
