@@ -96,9 +96,21 @@ def shown_name(name):
     return html.escape(name.replace("->", "\N{RIGHTWARDS ARROW}"))
 
 
+def bar(k, end, top, torn):
+    """One bar from LEFT to `end`; a torn one has a slanted gap, as it should be longer."""
+    low = top + LINE - 4
+    if not torn:
+        return f'<rect class="bar{k}" x="{LEFT}" y="{top}" width="{end - LEFT:.1f}" height="{LINE - 4}"/>'
+    body = f"M{LEFT} {top}H{end - 18:.1f}L{end - 24:.1f} {low}H{LEFT}Z"
+    tip = f"M{end - 13:.1f} {top}H{end:.1f}V{low}H{end - 19:.1f}Z"
+    return f'<path class="bar{k}" d="{body}{tip}"/>'
+
+
 def picture(groups):
     shown = [ratio for rows in groups.values() for r in rows.values() for p, ratio in ratios(r).items() if p in PEERS]
-    limit = min(max(math.ceil(max(shown)), 2), 6)  # a longer bar ends at the edge; its number says the rest
+    limit = min(
+        max(math.ceil(max(shown)), 2), 6
+    )  # a longer bar is torn, and ends at the edge; its number says the rest
     step = 0.5 if limit <= 3 else 1
 
     def x(ratio):
@@ -124,11 +136,12 @@ def picture(groups):
                     f'<text x="{LEFT - 8}" y="{y + height / 2 + 4:g}" text-anchor="end">{shown_name(name)}</text>'
                 )
             for k, ratio in bars:
-                width = x(ratio) - LEFT
-                body.append(f'<rect class="bar{k}" x="{LEFT}" y="{y + 2}" width="{width:.1f}" height="{LINE - 4}"/>')
+                body.append(bar(k, x(ratio), y + 2, torn=ratio > limit))
                 number_at = x(1 if 0.8 < ratio < 1 else ratio) + 5  # not on the line
                 body.append(f'<text x="{number_at:.1f}" y="{y + 12}">{ratio:.2f}</text>')
                 y += LINE
+    if max(shown) > limit:
+        body.append(f'<text x="8" y="{y + 18}">torn: longer than shown</text>')
     grid = []
     for i in range(round(limit / step) + 1):
         ratio = i * step

@@ -385,3 +385,19 @@ ERRORS = [
 def test_errors(f, error, message):
     with pytest.raises(error, match=message):
         f()
+
+
+def test_what_comes_back_along_a_constant_and_along_the_normalised_input():
+    """docs/layers/batch_norm.md: nothing, and g dgamma eps / (var + eps)."""
+    eps, random = 0.5, np.random.default_rng(7)
+    x = cnn.tensor(random.standard_normal((4, 3, 5, 5)), requires_grad=True)
+    weight = cnn.tensor([0.5, 2.0, -1.0], dtype=cnn.float64, requires_grad=True)
+    dy = random.standard_normal((4, 3, 5, 5))
+    batch_norm(x, None, None, weight, training=True, eps=eps).backward(cnn.tensor(dy))
+    a, dx = x.detach().numpy(), x.grad.numpy()
+    mean, var = a.mean((0, 2, 3), keepdims=True), a.var((0, 2, 3), keepdims=True)
+    normalised = (a - mean) / np.sqrt(var + eps)
+    g = weight.detach().numpy() / np.sqrt(var + eps).ravel()
+    np.testing.assert_allclose(dx.sum((0, 2, 3)), 0, atol=1e-12)
+    expected = g * weight.grad.numpy() * eps / (var.ravel() + eps)
+    np.testing.assert_allclose((dx * normalised).sum((0, 2, 3)), expected, rtol=1e-9)
