@@ -6,7 +6,24 @@ RuntimeError for wrong shapes and types, where Python users expect the other.
 
 from cnn._cnn import DTypeError, ShapeError
 
-__all__ = ["CheckpointError", "DTypeError", "ShapeError"]
+__all__ = ["CheckpointError", "DTypeError", "ShapeError", "is_torchs", "kind_name"]
+
+
+def is_torchs(value):
+    """Is it a tensor or Module of PyTorch itself? Ours come from modules of cnn, also under torch's names."""
+    return any(kind.__module__.partition(".")[0] == "torch" for kind in type(value).__mro__)
+
+
+def kind_name(value):
+    """The name of a value's type, for an error that expected a Tensor; and what makes it one, where that is known."""
+    kind = type(value)
+    if is_torchs(value):
+        makes = "cnn.from_numpy(x.detach().numpy()) makes it one of cnn's"
+        hint = makes if hasattr(value, "numpy") else "it does not go together with cnn's"
+        return f"PyTorch's {kind.__module__}.{kind.__qualname__}: {hint}"
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        return "ndarray: cnn.from_numpy(x) makes it one"
+    return kind.__name__
 
 
 class RangeError(IndexError, RuntimeError):

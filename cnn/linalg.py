@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn.errors import ShapeError
+from cnn.errors import ShapeError, kind_name
 from cnn.ops._register import public, return_type
 from cnn.ops.decompositions import Cholesky, Det, Eigh, Inv, LinAlgError, Pinv, Qr, Slogdet, Solve, Svd, Svdvals
 from cnn.ops.linear_algebra import matmul
@@ -42,7 +42,7 @@ SvdResult = return_type("linalg_svd", "U", "S", "Vh")
 def _matrix(name, A, square=False):
     """A, if it is a batch of floating-point matrices."""
     if not isinstance(A, Tensor):
-        raise TypeError(f"linalg.{name}(): argument 'A' must be Tensor, not {type(A).__name__}")
+        raise TypeError(f"linalg.{name}(): argument 'A' must be Tensor, not {kind_name(A)}")
     a = A._a
     if a.ndim < 2:
         raise ShapeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions, got {list(a.shape)}.")
@@ -164,7 +164,7 @@ def solve(A, B, *, left=True):
     """X with A X = B (X A = B with left=False), B a vector, a matrix or batches of them. See torch.linalg.solve."""
     _matrix("solve", A, square=True)
     if not isinstance(B, Tensor):
-        raise TypeError(f"linalg.solve(): argument 'B' must be Tensor, not {type(B).__name__}")
+        raise TypeError(f"linalg.solve(): argument 'B' must be Tensor, not {kind_name(B)}")
     if A._a.dtype != B._a.dtype:
         raise RuntimeError(
             f"linalg.solve: Expected A and B to have the same dtype, but found A of type {title(A._a.dtype)} and "

@@ -12,7 +12,7 @@ there to it (`_view`): after the base or another view was changed in place, the 
 import numpy as np
 
 from cnn import _cnn, types
-from cnn.errors import DTypeError, ShapeError
+from cnn.errors import DTypeError, ShapeError, kind_name
 
 __all__ = ["Tensor", "is_tensor"]
 
@@ -303,7 +303,7 @@ class Tensor(_cnn.Tensor):
     def grad(self, value):
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {kind_name(value)}")
             if value._a.dtype != self._a.dtype:
                 raise DTypeError(
                     f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor of '{self.dtype}'. "

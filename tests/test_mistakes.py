@@ -1,51 +1,24 @@
-"""Common mistakes, a row each: the error names the layer or file, what was expected, and what came.
+"""Common mistakes with tensors, layers, optimisers and data, a row each: the error names the layer, what was expected,
+and what came.
 
-Each row is checked twice: in this process, which has to survive it, and together with all others in one fresh process
-that computes something right afterwards.
+Each row is checked twice: in this process, which has to survive it, and together with those of test_mistakes_files.py
+and test_mistakes_learning.py in one fresh process that computes something right afterwards.
 """
-
-import contextlib
-import io
-import os
-import pathlib
-import pickle
-import re
-import subprocess
-import sys
-import zipfile
 
 import numpy as np
 import pytest
-import scipy.io
+from mistakes import ROOT, Net, Rows, check_message, start
 
 import cnn
 import cnn.nn as nn
 import cnn.nn.functional as F
 import cnn.optim as optim
-from cnn.errors import CheckpointError
 from cnn.utils.data import DataLoader, TensorDataset, random_split
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import algo_train  # noqa: E402
-import main as script  # noqa: E402
-import utils  # noqa: E402
-from build_net import CNN, DenseBlock  # noqa: E402
-from data_feed import DataFeed  # noqa: E402
-
 HUGE = 2**63 - 1
-ROWS = []
-
-
-def mistake(says, error=ValueError):
-    """Note a function that makes a mistake. says: texts that the message must contain, in this order."""
-
-    def note(make):
-        ROWS.append(pytest.param(make, error, says, id=make.__name__))
-        return make
-
-    return note
+ROWS = Rows()
+mistake = ROWS.mistake
+T = cnn.vision.transforms
 
 
 def images(*shape):
@@ -127,11 +100,6 @@ def linear_of_the_wrong_size(folder):
 @mistake(["3 (Linear)", "144 features", "expects 100"])
 def linear_behind_convolutions_of_the_wrong_size(folder):
     nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(100, 10))(images())
-
-
-@mistake(["block1.conv1 (Conv2d)", "3 channels", "got 1 channels"])
-def grey_images_for_the_network_of_the_assignment(folder):
-    CNN((3, 32, 32), 10)(images(2, 1, 32, 32))
 
 
 @mistake(["(2x3 and 4x5)", "3", "4"])
@@ -529,124 +497,7 @@ def split_that_does_not_add_up(folder):
     random_split([1, 2, 3], [1, 1])
 
 
-# ---------------------------------------------------------------------------------------------------------------- files
-
-
-@mistake(["gone.pt"], FileNotFoundError)
-def load_of_a_missing_file(folder):
-    cnn.load(folder / "gone.pt")
-
-
-@mistake(["page.pt", "no checkpoint", "<html>404"], CheckpointError)
-def load_of_a_file_that_is_no_checkpoint(folder):
-    (folder / "page.pt").write_text("<html>404</html>")
-    cnn.load(folder / "page.pt")
-
-
-@mistake(["cut.pt", "cut off"], CheckpointError)
-def load_of_half_a_checkpoint(folder):
-    cnn.save(nn.Linear(20, 20).state_dict(), folder / "cut.pt")
-    whole = (folder / "cut.pt").read_bytes()
-    (folder / "cut.pt").write_bytes(whole[: len(whole) // 2])
-    cnn.load(folder / "cut.pt")
-
-
-@mistake(["nowhere", "does not exist"], FileNotFoundError)
-def save_into_a_missing_folder(folder):
-    cnn.save({}, folder / "nowhere" / "x.pt")
-
-
-@mistake(["gone.mat", "no such file", "get_data.py"])
-def data_feed_of_a_missing_file(folder):
-    DataFeed(folder / "gone.mat", False)
-
-
-@mistake(["page.mat", "MATLAB 5 file"])
-def data_feed_of_a_file_that_is_no_mat_file(folder):
-    (folder / "page.mat").write_text("<html>404</html>" * 100)
-    DataFeed(folder / "page.mat", False)
-
-
-@mistake(["cut.mat", "MATLAB 5 file"])
-def data_feed_of_half_a_file(folder):
-    scipy.io.savemat(folder / "cut.mat", {"img": np.zeros((5, 3072), np.float32), "cls": np.zeros(5)})
-    whole = (folder / "cut.mat").read_bytes()
-    (folder / "cut.mat").write_bytes(whole[:9000])
-    DataFeed(folder / "cut.mat", False)
-
-
-@mistake(["stats", "'mean'", "'std'"])
-def data_feed_without_statistics(folder):
-    scipy.io.savemat(folder / "few.mat", {"img": np.full((5, 3072), 9.0), "cls": np.zeros(5)})
-    DataFeed(folder / "few.mat", True)
-
-
-@mistake(["CIFAR-10", "nothere", "cifar-10-python.tar.gz"], RuntimeError)
-def cifar10_that_is_not_there(folder):
-    from cnn.vision.datasets import CIFAR10
-
-    CIFAR10(folder / "nothere")
-
-
-# ---------------------------------------------------------------------------------------------------------- the scripts
-
-
-def train(**changes):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
-    loader = DataLoader([[cnn.zeros(1, 2, 2), cnn.tensor([3])]] * 4, batch_size=2)
-    options = {key: value for key, value in script.opt_dict.items() if key != "run_root"}
-    algo_train.sup_trn(net, loader, loader, {**options, "trn_size": 4, "val_size": 4, **changes})
-
-
-@mistake(["opt_dict['solver']", "'Adam' or 'SGDM'", "'Adagrad'"])
-def unknown_solver(folder):
-    train(solver="Adagrad")
-
-
-@mistake(["opt_dict", "'num_epoch'", "'num_epochs'"])
-def opt_dict_key_misspelt(folder):
-    train(num_epoch=3)
-
-
-@mistake(["opt_dict['tbs']", "1 or more", "0"])
-def training_batches_of_nothing(folder):
-    train(tbs=0)
-
-
-@mistake(["opt_dict['lr_sch']", "list", "70"])
-def schedule_that_is_no_list(folder):
-    train(lr_sch=70)
-
-
-@mistake(["DenseBlock", "'relu', 'sigmoid', 'tanh', 'none'", "'softmax'"])
-def activation_that_is_not_offered(folder):
-    DenseBlock(4, 10, "softmax")
-
-
-@mistake(["cal_stats", "(N, 3, height, width)", "(2, 3072)"])
-def statistics_of_flat_images(folder):
-    utils.cal_stats(np.zeros((2, 3072)))
-
-
 # ------------------------------------------------------------------------------------------------ more, a line for each
-
-
-class Net(nn.Module):
-    def __init__(self, channels=4, features=None):
-        super().__init__()
-        self.conv = nn.Conv2d(3, channels, 3, padding=1)
-        self.pool = nn.MaxPool2d(2)
-        self.dense = nn.Linear(features or channels * 16, 5)
-
-    def forward(self, x):
-        return self.dense(self.pool(self.conv(x).relu()).flatten(1))
-
-
-class Attack:
-    """Read by pickle.load, it would make a file in the current folder."""
-
-    def __reduce__(self):
-        return os.system, ("touch attacked",)
 
 
 def leaf():
@@ -663,51 +514,8 @@ def changed_after_it_was_saved():
     y.sum().backward()
 
 
-def saved(folder, contents):
-    cnn.save(contents, folder / "net.pt")
-    return folder / "net.pt"
-
-
-def written(folder, contents):
-    (folder / "file.pt").write_bytes(contents)
-    return folder / "file.pt"
-
-
-def with_a_wrong_bit(path):
-    contents = bytearray(path.read_bytes())
-    contents[len(contents) // 2] ^= 1
-    path.write_bytes(contents)
-    return path
-
-
-def attack(folder):
-    with zipfile.ZipFile(folder / "attack.pt", "w") as archive:
-        archive.writestr("attack/data.pkl", pickle.dumps(Attack(), 2))
-        archive.writestr("attack/version", "3\n")
-    return folder / "attack.pt"
-
-
-def mat(folder, **arrays):
-    scipy.io.savemat(folder / "some.mat", arrays)
-    return folder / "some.mat"
-
-
-def command_line(*arguments):
-    """What `python main.py ARGUMENTS` says on stderr, as a RuntimeError."""
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit), contextlib.redirect_stderr(said):
-        patch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
-        script.main()
-    raise RuntimeError(said.getvalue().removesuffix("\n"))
-
-
-COLOURS = {"mean": [125, 122, 113], "std": [63, 62, 66]}
-PIXELS = np.full((5, 3072), 9.0)
-T = cnn.vision.transforms
-
-for name, make, error, *says in [
+ROWS.lines(
     # Layers and tensors
-    ("image size", lambda _: CNN((3, 32, 32), 10)(images(2, 3, 28, 28)), ValueError, "[-1, 4096]", "[2, 64, 7, 7]"),
     ("dense layer", lambda _: Net(features=9)(images()), ValueError, "dense (Linear)", "64 features", "expects 9"),
     ("conv1d", lambda _: nn.Conv1d(4, 2, 3)(images(2, 3, 8)), ValueError, "conv1d", "4 channels", "got 3"),
     ("transposed", lambda _: nn.ConvTranspose2d(4, 2, 3)(images()), ValueError, "conv_transpose2d", "(4, 2, 3, 3)"),
@@ -718,7 +526,7 @@ for name, make, error, *says in [
     ("one_hot", lambda _: F.one_hot(cnn.tensor([5]), 3), RuntimeError, "num_classes", "got 5", "3 classes"),
     ("strided view", lambda _: images().transpose(1, 2).view(-1), RuntimeError, ".reshape("),
     ("permute", lambda _: images().permute(0, 2, 1), RuntimeError, "input.dim() = 4", "len(dims) = 3"),
-    ("cat of nothing", lambda _: cnn.cat([]), RuntimeError, "cat()", "non-empty list"),
+    ("cat of nothing", lambda _: cnn.cat([]), ValueError, "cat()", "non-empty list"),
     ("stack", lambda _: cnn.stack([images(2), images(3)]), ValueError, "[2] at entry 0", "[3] at entry 1"),
     ("matmul types", lambda _: images(2, 3) @ images(3, 2).double(), TypeError, "matmul", "float32", "float64"),
     ("gather", lambda _: images(1, 3).gather(1, cnn.tensor([[7]])), RuntimeError, "index 7", "dimension 1", "size 3"),
@@ -760,97 +568,13 @@ for name, make, error, *says in [
     ("Normalize", lambda _: T.Normalize([1] * 2, [1] * 2)(images(3, 8, 8)), ValueError, "mean", "3 channels", "got 2"),
     ("no picture", lambda _: T.ToTensor()("a.png"), TypeError, "PIL Image or ndarray", "str"),
     ("pretrained", lambda _: cnn.vision.models.resnet18(weights="DEFAULT"), RuntimeError, "resnet18", "weights=None"),
-    # Checkpoints
-    ("load a folder", lambda folder: cnn.load(folder), OSError, "cannot load", "it is a directory"),
-    ("load nothing", lambda folder: cnn.load(written(folder, b"")), CheckpointError, "file.pt", "it is empty"),
-    ("wrong bit", lambda folder: cnn.load(with_a_wrong_bit(saved(folder, cnn.ones(999)))), CheckpointError, "net.pt"),
-    ("whole net", lambda folder: cnn.load(saved(folder, Net())), CheckpointError, "net.pt", "weights_only=False"),
-    ("attack", lambda folder: cnn.load(attack(folder)), CheckpointError, "attack.pt", ".system"),
-    ("trusted attack", lambda folder: cnn.load(attack(folder), weights_only=False), CheckpointError, ".system"),
-    ("another net", lambda folder: Net(5).load_state_dict(cnn.load(saved(folder, Net().state_dict()))), RuntimeError,
-     "state_dict", "conv.weight", "[4, 3, 3, 3]", "checkpoint", "[5, 3, 3, 3]"),
-    ("save to a folder", lambda folder: cnn.save({}, folder), OSError, "cannot save to", "it is a directory"),
-    ("save, exchanged", lambda folder: cnn.save(folder / "a.pt", {}), TypeError, "path", "got dict"),
-    # The scripts
-    ("no cls", lambda folder: DataFeed(mat(folder, img=PIXELS), False), ValueError, "some.mat", "no 'cls'"),
-    ("scaled", lambda folder: DataFeed(mat(folder, img=PIXELS / 18, cls=[0] * 5), False), ValueError, ".mat", "255"),
-    ("narrow", lambda folder: DataFeed(mat(folder, img=PIXELS[:, :9], cls=[0] * 5), False), ValueError, "3072", "9"),
-    ("stats", lambda folder: DataFeed(mat(folder, img=PIXELS, cls=[0] * 5), True, COLOURS), ValueError, "0..1", "125"),
-    ("missing key", lambda _: algo_train.sup_trn(Net(), [], [], {"solver": "Adam"}), ValueError, "missing key 'tag'"),
-    ("lr nan", lambda _: train(lr=float("nan")), ValueError, "opt_dict['lr']", "above 0", "got nan"),
-    ("epochs 2^63", lambda _: train(num_epochs=2**63), ValueError, "opt_dict['num_epochs']", "at most", str(2**63)),
-    ("--solver", lambda _: command_line("--solver", "adam"), RuntimeError, "--solver", "'SGDM'", "got 'adam'"),
-    ("--num-epochs", lambda _: command_line("--num_epochs", -1), RuntimeError, "--num-epochs", "1 or more", "got '-1'"),
-    ("--lr", lambda _: command_line("--lr", "small"), RuntimeError, "--lr", "above 0", "got 'small'"),
-    ("--epochs", lambda _: command_line("--epochs", 3), RuntimeError, "unknown option '--epochs'", "'--num-epochs'?"),
-    ("--trn-root", lambda _: command_line("--trn-root", "a.mat"), RuntimeError, "trn_root", "a.mat: no such file"),
-    ("--resume", lambda folder: command_line("--resume", folder / "a.pt"), RuntimeError, "a.pt: no such checkpoint"),
-    ("--resume noise", lambda folder: command_line("--resume", written(folder, b"noise")), RuntimeError, "file.pt"),
-    ("--resume weights", lambda folder: command_line("--resume", saved(folder, {})), RuntimeError, "net.pt", "last.pt"),
-]:  # fmt: skip
-    make.__name__ = name
-    mistake(says, error)(make)
-
-#   arguments of python, environment, pieces of the last line on stderr
-COMMANDS = [
-    (["-c", "import cnn"], {"CNN_ISA": "mmx"}, "CNN_ISA: ", "'baseline'", "got 'mmx'"),
-    (["-m", "cnn", "none.py"], {}, "cnn: can't open file 'none.py': no such file"),
-    ([str(ROOT / "main.py"), "--tbs", "0"], {}, "main.py: --tbs: ", "whole number", "got '0'"),
-    ([str(ROOT / "get_data.py"), "--data-root", "broken", "--offline"], {}, "get_data.py: ", "cifar-10-python.tar.gz"),
-]
-
-
-# ------------------------------------------------------------------------------------------------------------ the tests
-
-
-def message_of(make, error, folder):
-    try:
-        make(folder)
-    except error as problem:
-        return str(problem)
-    raise AssertionError(f"{make.__name__}: no error")
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "error", "says"), ROWS)
 @pytest.mark.filterwarnings("ignore:Using a target size")
 def test_a_mistake_is_said_clearly(make, error, says, tmp_path):
-    message = message_of(make, error, tmp_path)
-    place = 0
-    for text in says:
-        found = message.find(text, place)
-        assert found >= 0, f"{text!r} is not in (the rest of) {message!r}"
-        place = found + 1
-    # One line: load_state_dict and the data set that is to be brought by hand list things, one a line, as torch does.
-    if "state_dict" not in message and "To bring it by hand" not in message:
-        assert "\n" not in message
-    # No C or Python jargon.
-    assert not re.search(r"0x[0-9a-f]{6}|NoneType' object|object has no attribute '_|PyArray|npy_|ptrdiff", message)
-
-
-def test_there_are_at_least_sixty():
-    assert len(ROWS) >= 60
-
-
-def train_a_step():
-    """The bits of a training step: loss and weights."""
-    cnn.manual_seed(0)
-    net = Net()
-    solver = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    loss = F.cross_entropy(net(cnn.rand(4, 3, 8, 8)), cnn.tensor([0, 1, 2, 3]))
-    loss.backward()
-    solver.step()
-    return [t.detach().numpy().tobytes() for t in (loss, *net.parameters())]
-
-
-def start(arguments, folder, **environment):
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    check_message(make, error, says, tmp_path)
 
 
 def test_one_process_survives_them_all(tmp_path):
@@ -859,7 +583,9 @@ def test_one_process_survives_them_all(tmp_path):
         "import sys, pathlib, warnings\n"
         "warnings.simplefilter('ignore')\n"
         f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
-        "from test_mistakes import ROWS, message_of, train_a_step\n"
+        "import test_mistakes, test_mistakes_files, test_mistakes_learning\n"
+        "from mistakes import message_of, train_a_step\n"
+        "ROWS = test_mistakes.ROWS + test_mistakes_files.ROWS + test_mistakes_learning.ROWS\n"
         "expected = train_a_step()\n"
         "for row in ROWS:\n"
         "    message_of(row.values[0], row.values[1], pathlib.Path('.').absolute())\n"
@@ -869,17 +595,5 @@ def test_one_process_survives_them_all(tmp_path):
     process = start(["-c", code], tmp_path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert int(out) == len(ROWS)
+    assert int(out) > len(ROWS) + 80
     assert not (tmp_path / "attacked").exists()
-
-
-def test_commands(tmp_path):
-    """All at once: each takes as long as Python takes to start."""
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "cifar-10-python.tar.gz").write_bytes(b"noise" * 99)
-    processes = [start(arguments, tmp_path, **environment) for arguments, environment, *_ in COMMANDS]
-    for (arguments, _, *says), process in zip(COMMANDS, processes, strict=True):
-        _, err = process.communicate(timeout=60)
-        assert process.returncode in (1, 2), f"{arguments}: {err}"
-        line = err.rstrip("\n").splitlines()[-1]
-        assert all(text in line for text in says), line

@@ -15,6 +15,7 @@ from . import init
 from .conv2d import WaitingConvolution
 from .module import Module
 from .parameter import Parameter
+from .sizes import whole
 
 
 def waiting_convolution(input):
@@ -115,7 +116,13 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         y = fold(input, running_mean, running_var, weight, bias, eps)
         if y is not None:
             return y
-    y = NativeBatchNorm.apply(input, weight, bias, running_mean, running_var, bool(training), momentum, eps)
+    try:
+        y = NativeBatchNorm.apply(input, weight, bias, running_mean, running_var, bool(training), momentum, eps)
+    except ShapeError as error:
+        channels = next((t.numel() for t in (running_mean, weight) if t is not None), None)
+        if input.ndim == 4 and input.shape[1] != channels == input.shape[3]:
+            raise ShapeError(f"{error}; are they last? x.permute(0, 3, 1, 2) brings them to the front") from None
+        raise
     if training:
         for statistic in (running_mean, running_var):
             if statistic is not None:
@@ -142,6 +149,7 @@ class _BatchNorm(Module):
         bias=True,
     ):
         super().__init__()
+        num_features = whole(num_features, type(self).__name__, "num_features")
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum

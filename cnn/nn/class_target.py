@@ -2,15 +2,25 @@
 
 import numpy as np
 
-from cnn.errors import DTypeError, ShapeError
+from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.tensor import Tensor
 
-_TORCH_NAMES = {"int8": "Char", "int16": "Short", "int32": "Int", "bool": "Bool", "float16": "Half", "float32": "Float"}
+_TORCH_NAMES = {
+    "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "uint8": "Byte", "bool": "Bool",
+    "float16": "Half", "float32": "Float", "float64": "Double",
+}  # fmt: skip
 
 
 def class_indices(input, target, layer):
     """Both as arrays (N, C, d1, ...) and (N, d1, ...) of int64, or a clear error. Lone samples get N = 1."""
     x, t = input._a, target._a
+    check_scores(x, t, layer)
+    if t.dtype.kind in "iu" and t.shape == x.shape and x.ndim > 1 and layer == "cross_entropy":
+        name = _TORCH_NAMES.get(t.dtype.name, t.dtype.name)
+        raise DTypeError(
+            f"{layer}: Expected floating point type for target with class probabilities, got {name}, of shape "
+            f"{list(t.shape)}: of a one-hot target give target.float(), or the class numbers, target.argmax(1)"
+        )
     if t.dtype == np.uint8:
         t = t.astype(np.int64)
     if (t.dtype.kind, t.dtype.itemsize) != ("i", 8):  # of any byte order
@@ -26,6 +36,7 @@ def class_indices(input, target, layer):
         raise ShapeError(f"{layer}: input must have a dimension for the classes, got a 0-d tensor")
     if x.ndim == 2 and t.ndim > 1:
         hint = ": use target.squeeze(1)" if t.shape == (x.shape[0], 1) else ""
+        hint = ": of a one-hot target give the class numbers, target.argmax(1)" if t.shape == x.shape else hint
         raise ShapeError(
             f"{layer}: 0D or 1D target tensor expected, multi-target not supported: got target shape {list(t.shape)} "
             f"for input shape {list(x.shape)}{hint}"
@@ -44,9 +55,17 @@ def class_indices(input, target, layer):
     return x, t
 
 
+def check_scores(x, t, layer):
+    """DTypeError unless the input is real: class numbers stand there where the arguments were exchanged."""
+    if x.dtype.kind != "f":
+        swapped = ": are they in the other order? It takes scores first, then targets" if t.dtype.kind == "f" else ""
+        got = f"{x.dtype} of shape {list(x.shape)}"
+        raise DTypeError(f"{layer}: input must be float32 or float64, got {got}{swapped}")
+
+
 def check_tensors(layer, **arguments):
     """TypeError unless all are Tensors, in torch's words."""
     for position, (name, value) in enumerate(arguments.items(), 1):
         if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise TypeError(f"{layer}(): argument '{name}' (position {position}) must be Tensor, not {kind}")
+            place = f"argument '{name}' (position {position})"
+            raise TypeError(f"{layer}(): {place} must be Tensor, not {kind_name(value)}")

@@ -8,7 +8,7 @@ from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
-from .class_target import check_tensors, class_indices
+from .class_target import check_scores, check_tensors, class_indices
 from .log_softmax import log_softmax
 from .pair_loss import same_type
 from .reduction import WeightedLoss, legacy_reduction, reduce_loss, reduction_number
@@ -64,6 +64,7 @@ class CrossEntropyOfProbabilities(Operation):
 def _of_probabilities(input, target, weight, reduction, label_smoothing):
     """The cross-entropy with given probabilities."""
     number = reduction_number(reduction)
+    check_scores(input._a, target._a, "cross_entropy")
     input, target = same_type(input, target)
     if input._a.size == 0 and input._a.shape[min(1, input.ndim - 1)] == 0:
         raise ShapeError(f"cross_entropy: no classes in input of shape {list(input.shape)}")

@@ -11,7 +11,7 @@ from cnn.layout import new_like
 from cnn.random import default_generator
 
 from .module import Module
-from .sizes import check_tensor
+from .sizes import check_number, check_tensor
 
 
 class DropoutOperation(Operation):
@@ -57,6 +57,8 @@ def draw_mask(shape, p):
 
 
 def _apply(operation, input, p, training, inplace):
+    if type(p) is not float:
+        check_number(p, "dropout", "p")
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0 or input.numel() == 0:
@@ -129,6 +131,7 @@ def _at_least_2d(input):
 class _Dropout(Module):
     def __init__(self, p=0.5, inplace=False):
         super().__init__()
+        check_number(p, type(self).__name__, "p")
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p = p

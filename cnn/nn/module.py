@@ -5,9 +5,11 @@ registers a child, `self.weight = Parameter(...)` a parameter. Everything else (
 train(), print) walks them.
 """
 
+import inspect
+
 from cnn import _cnn, types
 from cnn.autograd import deferred
-from cnn.errors import DTypeError, ShapeError
+from cnn.errors import DTypeError, ShapeError, is_torchs, kind_name
 from cnn.tensor import Tensor
 
 from .module_hooks import HooksMixin, call_with_hooks
@@ -16,6 +18,9 @@ from .state_dict import StateDictMixin
 
 __all__ = ["Module"]
 
+CONTAINERS = ("cnn.nn.container", "cnn.nn.identity")  # these say themselves what they hold
+TENSOR_OPTIONS = ("weight", "pos_weight", "_weight")  # of layers: these may be Tensors
+
 
 def type_name(value):
     """The name of a value's type, as torch's messages print it: `int`, `torch.FloatTensor`,
@@ -23,11 +28,31 @@ def type_name(value):
     """
     if isinstance(value, Tensor) and not isinstance(value, Parameter):
         return value.type()
+    if is_torchs(value):
+        return kind_name(value).partition(":")[0]
     kind = value if hasattr(value, "__qualname__") else type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def refuse_tensors(cls, args, kwargs):
+    """nn.ReLU(x) and nn.MSELoss(y, t) make a layer of what its call should get: say so."""
+    values = [*args, *kwargs.values()]
+    if not any(isinstance(value, Tensor) or is_torchs(value) for value in values):
+        return
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    wrong = [n for n, v in given.items() if (isinstance(v, Tensor) or is_torchs(v)) and n not in TENSOR_OPTIONS]
+    if wrong or len(args) > len(names):
+        what = f"its option '{wrong[0]}' got a Tensor" if wrong else "it takes no Tensor"
+        options = "..." if any(p.default is p.empty and p.name in names for p in parameters) else ""
+        call = f"{cls.__name__}({options})({'input, target' if cls.__name__.endswith('Loss') else 'input'})"
+        raise TypeError(f"{cls.__name__}(...) only makes the layer, and {what}: call what it makes, {call}")
+
+
 def not_a_module(value):
+    if is_torchs(value):
+        return f"{type_name(value)} is no Module of cnn's: build it from cnn.nn, and load its weights"
     hint = f": make one, {value.__name__}(...)" if isinstance(value, type) and issubclass(value, Module) else ""
     return f"{type_name(value)} is not a Module subclass{hint}"
 
@@ -43,6 +68,11 @@ class Module(HooksMixin, StateDictMixin):
     dump_patches = False
     call_super_init = False
     _version = 1
+
+    def __new__(cls, *args, **kwargs):
+        if (args or kwargs) and cls.__module__.startswith("cnn.nn.") and cls.__module__ not in CONTAINERS:
+            refuse_tensors(cls, args, kwargs)
+        return super().__new__(cls)
 
     def __init__(self, *args, **kwargs):
         if not self.call_super_init and kwargs:
@@ -89,7 +119,7 @@ class Module(HooksMixin, StateDictMixin):
         """A layer of ours that was called with a list or None fails at whatever it touches first: say what it got."""
         ours = type(self).__module__.startswith("cnn.nn.") and not self._modules
         if ours and args and not isinstance(args[0], Tensor):
-            better = DTypeError(f"{type(self).__name__}: input must be a Tensor, got {type_name(args[0])}")
+            better = DTypeError(f"{type(self).__name__}: input must be a Tensor, got {kind_name(args[0])}")
             _name_failing_layer(self, better)
             raise better from error
 

@@ -1,5 +1,6 @@
 """Parameter and Buffer: tensors that a Module recognises when they are assigned to it. Mirrors torch.nn.parameter."""
 
+from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter"]
@@ -46,7 +47,7 @@ def _share(cls, data):
     if data is None:
         data = Tensor()
     if not isinstance(data, Tensor):
-        raise TypeError(f"{cls.__name__} data must be a Tensor, got {type(data).__name__}: use cnn.tensor(data) first")
+        raise TypeError(f"{cls.__name__} data must be a Tensor, got {kind_name(data)}: use cnn.tensor(data) first")
     source = data.detach()
     self = cls._wrap(source._a)
     self._box = source._box

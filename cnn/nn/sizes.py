@@ -1,7 +1,12 @@
 """How layers read the sizes that users give, and how they see memory."""
 
+import contextlib
+import numbers
 import operator
 
+import numpy as np
+
+from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
 
@@ -9,7 +14,7 @@ def check_tensor(value, function, name="input", position=1):
     """A TypeError, in torch's words, if `value` is no Tensor."""
     if not isinstance(value, Tensor):
         place = f"argument '{name}' (position {position})"
-        raise TypeError(f"{function}(): {place} must be Tensor, not {type(value).__name__}")
+        raise TypeError(f"{function}(): {place} must be Tensor, not {kind_name(value)}")
 
 
 def pair(value, layer, name):
@@ -37,6 +42,17 @@ def whole(value, layer, name):
     except TypeError:
         hint = f"; use // to divide, or int({value})" if isinstance(value, float) and value.is_integer() else ""
         raise TypeError(f"{layer}: {name} must be an int, got {value!r:.80}{hint}") from None
+
+
+def check_number(value, layer, name):
+    """A TypeError if `value` is no number, such as a text that a command line gave."""
+    if not isinstance(value, (numbers.Real, np.number)) and not (isinstance(value, Tensor) and value.numel() == 1):
+        hint = ""
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                hint = f": float({value!r}) is {float(value):g}"
+        got = repr(value) if isinstance(value, (str, bytes, list, tuple, dict, type(None))) else kind_name(value)
+        raise TypeError(f"{layer}: {name} must be a number, got {got:.80}{hint}")
 
 
 def single(value):

@@ -4,6 +4,7 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Mapping
 
 from cnn.autograd.grad_mode import no_grad
+from cnn.errors import is_torchs, kind_name
 from cnn.tensor import Tensor
 
 from .parameter import Parameter
@@ -162,7 +163,7 @@ class StateDictMixin:
         if not isinstance(value, Tensor):
             return (
                 f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
-                f"checkpoint but received {type(value)}"
+                f"checkpoint but received {kind_name(value) if is_torchs(value) else type(value)}"
             )
         if target.dim() == 0 and value.dim() == 1 and value.numel() == 1:
             value = value[0]  # torch 0.3 had no 0-d tensors

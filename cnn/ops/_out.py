@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from cnn.autograd.grad_mode import mode, no_grad
+from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
 
@@ -13,7 +14,7 @@ def into(function, out, args, kwargs):
     name = function.__name__
     outs = (out,) if isinstance(out, Tensor) else out
     if not isinstance(outs, (tuple, list)) or not all(isinstance(o, Tensor) for o in outs):
-        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {kind_name(out)}")
     given = [*outs, *_tensors(args), *_tensors(kwargs.values())]
     if mode.enabled and any(t._requires_grad for t in given):
         raise RuntimeError(

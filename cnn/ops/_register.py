@@ -11,6 +11,7 @@ from collections import namedtuple
 import numpy as np
 
 from cnn import _cnn
+from cnn.errors import is_torchs, kind_name
 from cnn.tensor import Tensor
 
 from ._keywords import ALSO_GATHERED, LINALG_NAMES, NUMPY_NAMES, REFUSED, TAKES_OUT
@@ -81,6 +82,9 @@ def _translate(function, _, args, kwargs):
 
 def _explain(function, error, args, kwargs):
     """A better error than the one that came out of the call, or None."""
+    foreign = next((value for value in (*args, *kwargs.values()) if is_torchs(value)), None)
+    if foreign is not None and "PyTorch" not in str(error):
+        return _no_tensor(function, foreign, args, kwargs)
     if isinstance(error, AttributeError):
         return _no_tensor(function, error.obj, args, kwargs)
     return None
@@ -89,14 +93,14 @@ def _explain(function, error, args, kwargs):
 def _no_tensor(function, culprit, args, kwargs):
     """The TypeError for an argument that lacks an attribute of Tensors, or for an array that went some way as one."""
     f = function.__wrapped__
-    if f.__code__.co_varnames[:1] and f.__code__.co_varnames[0] not in _TENSORS:
+    if f.__code__.co_varnames[:1] and f.__code__.co_varnames[0] not in _TENSORS and not is_torchs(culprit):
         return None  # makes new tensors
     given = inspect.signature(f).bind(*args, **kwargs).arguments
     for position, (argument, value) in enumerate(given.items(), 1):
         for item in (value, *(value if isinstance(value, (tuple, list)) else ())):
             if not isinstance(item, Tensor) and (item is culprit or isinstance(item, np.ndarray)):
                 place = f"argument '{argument}' (position {position})"
-                return TypeError(f"{function.__name__}(): {place} must be Tensor, not {type(item).__name__}")
+                return TypeError(f"{function.__name__}(): {place} must be Tensor, not {kind_name(item)}")
     return None
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from cnn import _cnn, types
 from cnn.autograd.function import Operation
-from cnn.errors import ShapeError
+from cnn.errors import ShapeError, is_torchs, kind_name
 from cnn.tensor import Tensor
 
 from ._quiet import quiet
@@ -32,7 +32,7 @@ def _prepare(name, a, b, float_result=False):
         return a, b
     tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
     if not isinstance(number, (int, float, np.number, np.bool_)):
-        raise TypeError(f"{name}(): expected a Tensor or a number, got {type(number).__name__}")
+        raise TypeError(f"{name}(): expected a Tensor or a number, got {kind_name(number)}")
     kind = tensor._a.dtype
     if kind.kind != "f":
         kind = _kind_for(promote(tensor, number), float_result)
@@ -54,7 +54,7 @@ def _two_tensors(name, a, b):
     for position, (argument, x) in enumerate((("input", a), ("other", b)), 1):
         if not isinstance(x, Tensor):
             place = f"argument '{argument}' (position {position})"
-            raise TypeError(f"{name}(): {place} must be Tensor, not {type(x).__name__}")
+            raise TypeError(f"{name}(): {place} must be Tensor, not {kind_name(x)}")
 
 
 def _scaled(b, alpha, kind):
@@ -367,7 +367,7 @@ def remainder(input, other):
 def fmod(input, other):
     """The remainder of C's fmod, with the sign of input. See torch.fmod."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"fmod(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        raise TypeError(f"fmod(): argument 'input' (position 1) must be Tensor, not {kind_name(input)}")
     a, b = _prepare("fmod", input, other)
     refuse_types("fmod_cpu", _kind_of(a, b))
     _refuse_zeros(_raw(b), _kind_of(a, b))
@@ -449,7 +449,7 @@ def _three(name, input, tensor1, tensor2, value):
     for position, x in enumerate((tensor1, tensor2), 1):
         if not isinstance(x, Tensor):
             place = f"argument 'tensor{position}' (position {position + 1})"
-            raise TypeError(f"{name}(): {place} must be Tensor, not {type(x).__name__}")
+            raise TypeError(f"{name}(): {place} must be Tensor, not {kind_name(x)}")
     if name.startswith("addcdiv") and tensor1._a.dtype.kind != "f" and tensor2._a.dtype.kind != "f":
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported. Use input + value * trunc(tensor1 / tensor2), or "
@@ -487,7 +487,7 @@ def _operand(name, target, other):
         refuse_cast(promote(target, other), kind)
         return _cast(other, kind)
     if not isinstance(other, (int, float, np.number, np.bool_)):
-        raise TypeError(f"{name}(): expected a Tensor or a number, got {type(other).__name__}")
+        raise TypeError(f"{name}(): expected a Tensor or a number, got {kind_name(other)}")
     if kind.kind != "f":
         refuse_cast(promote(target, other), kind)
     return as_operand(other, kind)
@@ -583,6 +583,8 @@ def addcdiv_(self, tensor1, tensor2, *, value=1):
 def _operator(f, swap=False):
     def apply(self, other):
         if not isinstance(other, (Tensor, int, float, np.ndarray, np.number, np.bool_)):
+            if is_torchs(other):  # Python would say that Tensor and Tensor do not go together, and that they differ
+                raise TypeError(f"{f.__name__}(): argument 'other' must be Tensor, not {kind_name(other)}")
             return NotImplemented
         return f(other, self) if swap else f(self, other)
 

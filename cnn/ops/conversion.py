@@ -4,7 +4,7 @@ import numpy as np
 
 from cnn import _cnn, types
 from cnn.autograd.function import Operation
-from cnn.errors import DTypeError, ShapeError
+from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.layout import new_like, seen_order
 from cnn.tensor import Tensor
 
@@ -220,5 +220,5 @@ def type_as(self, other):
 def copy_(self, other, non_blocking=False):
     """Copy the values of other into this tensor. See torch.Tensor.copy_."""
     if not isinstance(other, Tensor):
-        raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {other.__class__.__name__}")
+        raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {kind_name(other)}")
     return CopyInto.apply_(self, other)

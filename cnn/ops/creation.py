@@ -7,6 +7,7 @@ import numpy as np
 
 from cnn import _cnn, types
 from cnn.autograd import aliases
+from cnn.errors import kind_name
 from cnn.layout import new_like
 from cnn.tensor import Tensor, _plain
 
@@ -130,7 +131,7 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
 def from_numpy(ndarray):
     """A tensor that shares memory with a NumPy array. See torch.from_numpy."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {builtins.type(ndarray).__name__})")
+        raise TypeError(f"expected np.ndarray (got {kind_name(ndarray)})")
     t = Tensor._wrap(ndarray)
     t._a = t._a.view()  # the array itself stays the caller's own
     aliases.expose(t._a)

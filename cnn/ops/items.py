@@ -10,7 +10,7 @@ import operator
 import numpy as np
 
 from cnn.autograd.function import Operation, check_overlap
-from cnn.errors import DTypeError, ShapeError
+from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.layout import index_order
 from cnn.tensor import Tensor, _plain
 
@@ -319,9 +319,9 @@ def index_put_(self, indices, values, accumulate=False):
         raise TypeError(f"index_put_(): indices must be a tuple of Tensors, got {type(indices).__name__}")
     for i, p in enumerate(indices):
         if not isinstance(p, Tensor):
-            raise TypeError(f"index_put_(): expected Tensor as element {i} of indices, got {type(p).__name__}")
+            raise TypeError(f"index_put_(): expected Tensor as element {i} of indices, got {kind_name(p)}")
     if not isinstance(values, Tensor):
-        raise TypeError(f"index_put_(): values must be a Tensor, got {type(values).__name__}")
+        raise TypeError(f"index_put_(): values must be a Tensor, got {kind_name(values)}")
     arrays = [_array(p) for p in indices]
     split_index(tuple(np.atleast_1d(a) for a in arrays), self._a.shape)  # raises where they do not fit
     whole = [part for a in arrays for part in (a.nonzero() if a.dtype == np.bool_ and a.ndim else (a,))]

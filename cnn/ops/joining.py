@@ -6,7 +6,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.autograd.function import Operation
-from cnn.errors import ShapeError
+from cnn.errors import ShapeError, kind_name
 from cnn.tensor import Tensor
 
 from ._register import alias, both, function, method
@@ -108,7 +108,7 @@ def _check_list(name, tensors):
         raise kind(f"torch.{name}(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {x.__class__.__name__}")
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {kind_name(x)}")
     return tensors
 
 

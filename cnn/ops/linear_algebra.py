@@ -6,7 +6,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.autograd.function import Operation
-from cnn.errors import DTypeError, ShapeError
+from cnn.errors import DTypeError, ShapeError, is_torchs
 from cnn.tensor import Tensor
 
 from ._quiet import quiet
@@ -113,7 +113,12 @@ def inner(input, other):
     return _of_ndim("inner", input, other, (1, 1), "other")
 
 
-Tensor.__matmul__ = quiet(lambda self, other: matmul(self, other) if isinstance(other, Tensor) else NotImplemented)
+def _times(self, other):
+    return matmul(self, other) if isinstance(other, Tensor) or is_torchs(other) else NotImplemented
+
+
+_times.__name__ = "matmul"
+Tensor.__matmul__ = quiet(_times)
 Tensor.__rmatmul__ = quiet(lambda self, other: matmul(Tensor._wrap(np.asarray(other)), self))
 
 

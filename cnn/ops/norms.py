@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnn.autograd.function import Operation
-from cnn.errors import ShapeError
+from cnn.errors import ShapeError, kind_name
 from cnn.tensor import Tensor
 
 from ._register import both
@@ -68,7 +68,7 @@ class VectorNorm(Operation):
 def _checked(name, x, dtype):
     """x as floating point, in the type of the result."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {kind_name(x)}")
     if x._a.dtype.kind != "f":
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {title(x._a.dtype)}")
     if dtype is None:

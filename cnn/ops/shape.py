@@ -8,7 +8,7 @@ import numpy as np
 from cnn import _cnn, types
 from cnn.autograd import aliases
 from cnn.autograd.function import Operation
-from cnn.errors import ShapeError
+from cnn.errors import ShapeError, kind_name
 from cnn.tensor import Tensor, dim_range_message
 
 from ._register import alias, both, function, method
@@ -635,7 +635,7 @@ def meshgrid(*tensors, indexing="ij"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     for x in tensors:
         if not isinstance(x, Tensor):
-            raise TypeError(f"meshgrid(): expected Tensors, got {type(x).__name__}")
+            raise TypeError(f"meshgrid(): expected Tensors, got {kind_name(x)}")
         if x._a.ndim > 1:
             raise ShapeError(f"meshgrid: expected 0-D or 1-D tensors, got one of shape {list(x._a.shape)}")
         if x._a.dtype != tensors[0]._a.dtype:

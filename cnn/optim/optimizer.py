@@ -11,6 +11,8 @@ import numpy as np
 from cnn import _cnn, types
 from cnn.autograd import deferred
 from cnn.autograd.grad_mode import enable_grad
+from cnn.errors import kind_name
+from cnn.nn.sizes import check_number
 from cnn.tensor import Tensor
 from cnn.utils.hooks import RemovableHandle
 
@@ -60,12 +62,16 @@ class Optimizer:
             groups = list(params)
         except TypeError:
             hint = ": pass its .parameters()" if callable(getattr(params, "parameters", None)) else ""
+            hint = ": call it, .parameters()" if getattr(params, "__name__", "") == "parameters" else hint
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"but got {type(params).__name__}{hint}"
             ) from None
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError(
+                "optimizer got an empty parameter list: layers that a Module keeps in a plain list or dict are not "
+                "found; keep them in nn.ModuleList or nn.ModuleDict"
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -99,7 +105,7 @@ class Optimizer:
     def _check_params(self, params):
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_type_name(p)}")
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {kind_name(p)}")
             if not (self.defaults.get("differentiable") or p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         if len(params) != len(set(params)):
@@ -338,12 +344,16 @@ def check_at_least_zero(options):
     for name, value in options.items():
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ValueError("Tensor lr must be 1-element")
+        check_number(value, "optimizer", name)
         if not value >= 0.0:
             raise ValueError(f"Invalid {name}: {value}")
 
 
 def check_betas(betas):
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"optimizer: betas must be a tuple of two numbers, got {betas!r:.80}")
     for i, beta in enumerate(betas):
+        check_number(beta, "optimizer", f"betas[{i}]")
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 

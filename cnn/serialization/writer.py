@@ -21,7 +21,7 @@ from collections import OrderedDict
 import numpy as np
 
 from cnn import types
-from cnn.errors import CheckpointError
+from cnn.errors import CheckpointError, is_torchs, kind_name
 from cnn.nn.parameter import Parameter
 from cnn.tensor import Tensor
 
@@ -121,6 +121,8 @@ class TorchPickler(pickle._Pickler):
     def reducer_override(self, obj):
         if isinstance(obj, Tensor):
             return self.reduce_tensor(obj)
+        if is_torchs(obj):
+            raise pickle.PicklingError(f"it holds {kind_name(obj)}")
         if isinstance(obj, types.Size):
             return SIZE, (tuple(obj),)
         if isinstance(obj, types.device):

@@ -95,6 +95,9 @@ PyArrayObject *array_zeros(int ndim, const npy_intp *dims, int type, enum memory
 /* A 4-d array that is dense in one order, copied into the other by the threads. */
 PyArrayObject *array_reordered(PyArrayObject *x, enum memory_order order);
 
+/* The error for an argument that is no array; returns -1. */
+int refuse_kind(const char *function, const char *name, PyObject *object);
+
 /* "(2, 3, 8, 8)", for error messages; returns `buffer`. */
 const char *shape_text(PyArrayObject *array, char *buffer, size_t size);
 

@@ -60,10 +60,19 @@ static int refuse_shapes(PyArrayObject *w, const conv2d_shape *s)
     if (__builtin_mul_overflow((ptrdiff_t)PyArray_DIM(w, 1), s->G, &expected)) {
         expected = PTRDIFF_MAX;
     }
+    /* The two ways in which an image usually comes wrong. A lone image came as a batch of one. */
+    const char *hint = "";
+    if (s->W == expected) {
+        hint = s->N == 1 ? ": are the channels last? x.permute(2, 0, 1) of a lone image, of a batch "
+                           "x.permute(0, 3, 1, 2), brings them to the front"
+                         : ": are the channels last? x.permute(0, 3, 1, 2) brings them to the front";
+    } else if (expected == 1 && s->N == 1) {
+        hint = ": is it a batch of images without channels? x.unsqueeze(1) adds them";
+    }
     PyErr_Format(ShapeError,
                  "conv2d: given groups=%zd and weight of shape %s, expected input %s to have %zd channels, but got "
-                 "%zd channels instead",
-                 s->G, weight, got, expected, s->C);
+                 "%zd channels instead%s",
+                 s->G, weight, got, expected, s->C, hint);
     return -1;
 }
 

@@ -60,12 +60,24 @@ static const char *type_hint(PyArrayObject *array, int type)
     return "";
 }
 
+int refuse_kind(const char *function, const char *name, PyObject *object)
+{
+    PyObject *module =
+        PyImport_ImportModule("cnn.errors"); /* names PyTorch's tensors, whose type is called Tensor too */
+    PyObject *kind = module != NULL ? PyObject_CallMethod(module, "kind_name", "O", object) : NULL;
+    if (kind != NULL) {
+        PyErr_Format(PyExc_TypeError, "%s: %s must be an array, got %U", function, name, kind);
+    }
+    Py_XDECREF(kind);
+    Py_XDECREF(module);
+    return -1;
+}
+
 /* Type and ndim are right, or an exception is set. */
 static int check_array(PyObject *object, const char *function, const char *name, int type, int ndim)
 {
     if (!PyArray_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s: %s must be an array, got %s", function, name, Py_TYPE(object)->tp_name);
-        return -1;
+        return refuse_kind(function, name, object);
     }
     PyArrayObject *array = (PyArrayObject *)object;
     if (!type_matches(array, type)) {

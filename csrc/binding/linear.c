@@ -13,8 +13,7 @@ static int same_type(PyArrayObject *x, PyObject *other, const char *name)
         return 0;
     }
     if (!PyArray_Check(other)) {
-        PyErr_Format(PyExc_TypeError, "linear: %s must be an array, got %s", name, Py_TYPE(other)->tp_name);
-        return -1;
+        return refuse_kind("linear", name, other);
     }
     PyErr_Format(DTypeError, "linear: input is %S, but %s is %S; convert one of them, for example with .float()",
                  PyArray_DESCR(x), name, PyArray_DESCR((PyArrayObject *)other));
@@ -41,8 +40,15 @@ static int parse_x_and_w(PyObject *x_object, PyObject *w_object, PyArrayObject *
         s->N *= PyArray_DIM(*x, i); /* cannot overflow where x has elements; where C is 0 the result is checked */
     }
     if (s->C != PyArray_DIM(*w, 1)) {
-        PyErr_Format(ShapeError, "linear: input has %zd features in its last dimension, but weight %s expects %zd",
-                     (Py_ssize_t)s->C, shape_text(*w, text, sizeof text), (Py_ssize_t)PyArray_DIM(*w, 1));
+        ptrdiff_t expected = PyArray_DIM(*w, 1);
+        const char *hint = "";
+        if (ndim > 2 && PyArray_DIM(*x, 0) * expected == PyArray_SIZE(*x)) {
+            hint = ": x.flatten(1) makes them of each sample's values";
+        } else if (PyArray_SIZE(*x) == expected) {
+            hint = ": it has that many values in all; was it one sample without a batch? x.unsqueeze(0) adds that";
+        }
+        PyErr_Format(ShapeError, "linear: input has %zd features in its last dimension, but weight %s expects %zd%s",
+                     (Py_ssize_t)s->C, shape_text(*w, text, sizeof text), expected, hint);
         return -1;
     }
     return 0;

@@ -1,3 +1,5 @@
+from cnn.nn.sizes import whole
+
 from .scheduler import LRScheduler, group_values
 
 
@@ -8,6 +10,7 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1, verbose=None):
+        step_size = whole(step_size, "StepLR", "step_size")
         if step_size < 1:
             raise ValueError(f"StepLR: step_size must be 1 or more, got {step_size}")
         self.step_size = step_size

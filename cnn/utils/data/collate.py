@@ -59,7 +59,7 @@ def collate(batch, *, collate_fn_map=None):
         if named:
             return type(first)(*columns)
         return columns if isinstance(first, tuple) else _like(first, columns)
-    raise TypeError(UNKNOWN.format(type(first)))
+    raise TypeError(unknown(type(first)))
 
 
 def _leaf_function(value, functions):
@@ -69,7 +69,10 @@ def _leaf_function(value, functions):
     return next((function for kind, function in functions.items() if isinstance(value, kind)), None)
 
 
-UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+def unknown(kind):
+    """The text of the error for what cannot be collated."""
+    hint = ": cnn.from_numpy(x.numpy()) makes it one of cnn's" if getattr(kind, "__module__", "") == "torch" else ""
+    return f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {kind}{hint}"
 
 
 def _like(container, values):
@@ -111,7 +114,7 @@ def stack_arrays(arrays):
 
 def collate_numpy_array_fn(batch, *, collate_fn_map=None):
     if batch[0].dtype.kind not in "biufc":
-        raise TypeError(UNKNOWN.format(batch[0].dtype))
+        raise TypeError(unknown(batch[0].dtype))
     return collate([cnn.as_tensor(array) for array in batch], collate_fn_map=collate_fn_map)
 
 

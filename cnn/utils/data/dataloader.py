@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 import cnn
+from cnn.nn.sizes import whole
 from cnn.tensor import Tensor
 from cnn.utils.data.collate import default_collate, default_convert
 from cnn.utils.data.dataset import IterableDataset, batch_of, samples_of
@@ -157,6 +158,7 @@ class DataLoader(Generic[T]):
 
 
 def _check_worker_options(num_workers, timeout, prefetch_factor, persistent_workers):
+    whole(num_workers, "DataLoader", "num_workers")
     if num_workers < 0:
         raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
     if timeout < 0:

@@ -151,7 +151,7 @@ def random_seed(generator):
 
 def check_positive(name, value):
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ValueError(f"{name} should be a positive integer value, but got {name}={value}")
+        raise ValueError(f"{name} should be a positive integer value, but got {name}={value!r}")
 
 
 def check_bool(name, value):

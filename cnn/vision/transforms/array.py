@@ -72,6 +72,7 @@ def normalize(image, mean, std, inplace):
             raise ValueError(
                 f"Normalize: {name} must have one value for each of the image's {image.shape[-3]} channels, "
                 f"got {len(values)}"
+                + (": are they last? x.permute(2, 0, 1) brings them to the front" * (len(values) == image.shape[-1]))
             )
     mean, std = (values.reshape(-1, 1, 1) if values.ndim == 1 else values for values in (mean, std))
     out = np.subtract(image, mean, out=image if inplace else None)
