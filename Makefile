@@ -60,8 +60,9 @@ sanitize: $(VENV)/tested ## the tests of layers and entry points under gcc's add
 mutants: $(VENV)/tested ## how many random one-line mistakes the tests notice (ARGS="--count 300 --seed 1": hours)
 	$(RUN) tests/mutants $(ARGS)
 
-lint: $(VENV)/tested ## ruff and clang-format, without changing anything
+lint: $(VENV)/tested ## ruff, clang-format and a look for arguments that nobody reads, without changing anything
 	$(RUN) -m ruff check .
+	$(RUN) tests/unread_arguments.py
 	$(RUN) -m ruff format --check .
 	git ls-files '*.c' '*.h' | xargs $(VENV)/bin/clang-format --dry-run --Werror
 

@@ -16,13 +16,21 @@ def assert_close(
         if len(actual) != len(expected):
             raise AssertionError(f"The length of the sequences mismatch: {len(actual)} != {len(expected)}")
         for a, b in zip(actual, expected, strict=True):
-            assert_close(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=check_dtype, msg=msg)
+            assert_close(a, b, allow_subclasses=allow_subclasses, rtol=rtol, atol=atol, equal_nan=equal_nan,
+                         check_dtype=check_dtype, check_stride=check_stride, msg=msg)  # fmt: skip
         return
+    if not allow_subclasses and type(actual) is not type(expected):
+        raise AssertionError(msg or f"The types do not match: {type(actual).__name__} != {type(expected).__name__}.")
     a, b = (x._a if isinstance(x, Tensor) else np.asarray(x) for x in (actual, expected))
     if a.shape != b.shape:
         raise AssertionError(msg or f"The values for attribute 'shape' do not match: {a.shape} != {b.shape}.")
     if check_dtype and a.dtype != b.dtype:
         raise AssertionError(msg or f"The values for attribute 'dtype' do not match: {a.dtype} != {b.dtype}.")
+    if check_stride and isinstance(actual, Tensor) and isinstance(expected, Tensor):
+        if actual.stride() != expected.stride():
+            raise AssertionError(
+                msg or f"The values for attribute 'stride()' do not match: {actual.stride()} != {expected.stride()}."
+            )
     default = max(_TOLERANCE.get(x.dtype.name, (0.0, 0.0)) for x in (a, b))
     rtol = default[0] if rtol is None else rtol
     atol = default[1] if atol is None else atol

@@ -130,6 +130,8 @@ def grad(
 
 def Variable(data, requires_grad=False, volatile=False):
     """Before torch 0.4 a wrapper around a tensor; today the tensor itself."""
+    if volatile:
+        warnings.warn("volatile was removed and now has no effect. Use `with torch.no_grad():` instead.", stacklevel=2)
     if requires_grad:
         data.requires_grad_(True)
     return data

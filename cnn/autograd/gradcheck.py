@@ -35,17 +35,21 @@ def gradcheck(
         inputs: a tensor or a tuple; they should be float64 and must not share memory between elements.
         raise_exception: False returns False instead of raising.
         nondet_tol: how much two backward passes may differ.
-        check_undefined_grad, check_grad_dtypes, check_batched_grad, check_batched_forward_grad, check_backward_ad,
-        fast_mode, masked:
-            accepted; the full check of backward is always made.
+        check_undefined_grad, check_grad_dtypes, fast_mode: accepted; the full check of backward is always made.
 
     Raises:
         GradcheckError: naming the input, the output and the entry that differs most.
         ValueError: no input requires gradients, or an element of an input is used for several positions.
-        NotImplementedError: check_forward_ad.
+        NotImplementedError: another argument than these has another value than it is born with.
     """
     if check_forward_ad:
         raise NotImplementedError("gradcheck: forward-mode differentiation is not supported by cnn")
+    for name, given in {
+        "check_batched_grad=True": check_batched_grad, "check_batched_forward_grad=True": check_batched_forward_grad,
+        "check_backward_ad=False": not check_backward_ad, "masked=True": masked,
+    }.items():  # fmt: skip
+        if given:
+            raise NotImplementedError(f"gradcheck: {name} is not supported by cnn")
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     try:
         wanted = check_inputs(inputs)

@@ -1,5 +1,7 @@
 """Layers: see torch.nn. One file per layer holds its function and its Module; this one only re-exports the Modules."""
 
+import inspect as _inspect
+
 from . import functional, init, parameter, utils
 from .adaptive_avg_pool1d import AdaptiveAvgPool1d
 from .adaptive_avg_pool2d import AdaptiveAvgPool2d
@@ -67,8 +69,12 @@ from .softplus import Softplus
 from .tanh import Tanh
 from .unfold import Fold, Unfold
 
-# The layers' files have the names of functions, and must not come along with `import *`.
 __all__ = ["functional", "init", "parameter", "utils"]
 __all__ += [name for name, value in list(globals().items()) if isinstance(value, type)]
 
-from . import modules  # isort: skip  # noqa: E402  (it takes all of the above)
+from . import modules, parallel  # isort: skip  # noqa: E402  (it takes all of the above)
+
+# The layers' files have the names of functions: nn.relu(x) is an AttributeError, as in torch, and calls no module.
+_PACKAGES = {"functional", "init", "modules", "parallel", "parameter", "utils"}
+for _name in [n for n, value in globals().items() if _inspect.ismodule(value) and n not in _PACKAGES and n[0] != "_"]:
+    del globals()[_name]

@@ -102,6 +102,9 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     Raises ValueError in training with one value per channel, whose variance says nothing; ShapeError and DTypeError for
     arguments that do not fit.
     """
+    for name, x in (("momentum", momentum), ("eps", eps)):
+        if isinstance(x, str):
+            raise TypeError(f"batch_norm: {name} must be float, not str")
     momentum, eps = float(momentum), float(eps)
     if training:
         x = input._a
@@ -113,6 +116,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         if eps <= 0:
             raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     else:
+        if eps < 0:
+            raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
         y = fold(input, running_mean, running_var, weight, bias, eps)
         if y is not None:
             return y
@@ -155,10 +160,18 @@ class _BatchNorm(Module):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self.register_parameter("weight", Parameter(empty(num_features, dtype=dtype)) if affine else None)
-        self.register_parameter("bias", Parameter(empty(num_features, dtype=dtype)) if affine and bias else None)
-        self.register_buffer("running_mean", zeros(num_features, dtype=dtype) if track_running_stats else None)
-        self.register_buffer("running_var", ones(num_features, dtype=dtype) if track_running_stats else None)
+        self.register_parameter(
+            "weight", Parameter(empty(num_features, device=device, dtype=dtype)) if affine else None
+        )
+        self.register_parameter(
+            "bias", Parameter(empty(num_features, device=device, dtype=dtype)) if affine and bias else None
+        )
+        self.register_buffer(
+            "running_mean", zeros(num_features, device=device, dtype=dtype) if track_running_stats else None
+        )
+        self.register_buffer(
+            "running_var", ones(num_features, device=device, dtype=dtype) if track_running_stats else None
+        )
         self.register_buffer("num_batches_tracked", tensor(0, dtype=int64) if track_running_stats else None)
         self.reset_parameters()
 

@@ -79,9 +79,11 @@ class LayerNorm(Module):
         self.normalized_shape = _shape_of(normalized_shape)
         self.eps = eps
         self.elementwise_affine = affine = elementwise_affine
-        self.register_parameter("weight", Parameter(empty(self.normalized_shape, dtype=dtype)) if affine else None)
         self.register_parameter(
-            "bias", Parameter(empty(self.normalized_shape, dtype=dtype)) if affine and bias else None
+            "weight", Parameter(empty(self.normalized_shape, device=device, dtype=dtype)) if affine else None
+        )
+        self.register_parameter(
+            "bias", Parameter(empty(self.normalized_shape, device=device, dtype=dtype)) if affine and bias else None
         )
         self.reset_parameters()
 

@@ -2,6 +2,7 @@
 
 import os
 
+from cnn import types
 from cnn.errors import CheckpointError
 from cnn.tensor import Tensor
 
@@ -46,6 +47,7 @@ def load_file(filename, device="cpu"):
     from safetensors import SafetensorError
     from safetensors.numpy import load_file as load_arrays
 
+    types.device(device)  # refuses what is no device; all tensors come to the CPU
     name = os.fspath(filename)
     if os.path.isdir(name):
         raise IsADirectoryError(f"cannot load {name!r}: it is a directory")
