@@ -157,3 +157,49 @@ def test_results_print_as_torchs():
         repr(linalg.slogdet(cnn.eye(2)))
         == "torch.return_types.linalg_slogdet(\nsign=tensor(1.),\nlogabsdet=tensor(0.))"
     )
+
+
+EINSUMS = {
+    "ellipsis": ("...ij,...jk->...ik", (2, 3, 4), (4, 2)),
+    "ellipsis, implicit": ("...i,i", (2, 3, 4), (4,)),
+    "ellipsis summed": ("i...->i", (2, 3, 4)),
+    "trace": ("ii", (3, 3)),
+    "diagonal": ("ijj->ij", (2, 3, 3)),
+    "three": ("ab,bc,cd->ad", (2, 3), (3, 4), (4, 2)),
+    "size one broadcasts": ("ij,ij->i", (2, 3), (2, 1)),
+    "a letter for one operand only": ("ij,k->j", (2, 3), (4,)),
+    "transposed, implicit": ("ba", (2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", EINSUMS)
+def test_einsum(name):
+    equation, *shapes = EINSUMS[name]
+    arrays = [rng(i).standard_normal(shape) for i, shape in enumerate(shapes)]
+    check_gradients(lambda *x: cnn.einsum(equation, *x), *arrays)
+    check_against_torch(lambda *x: cnn.einsum(equation, *x), lambda *x: torch.einsum(equation, *x), *arrays)
+
+
+def test_einsum_of_lists():
+    a, b = rng(0).standard_normal((2, 3)), rng(1).standard_normal((3, 4))
+    x, y = cnn.from_numpy(a), cnn.from_numpy(b)
+    assert np.allclose(cnn.einsum(x, [0, 1], y, [1, 2], [0, 2]).numpy(), a @ b)
+    assert np.allclose(cnn.einsum(x, [..., 1], y, [1, 2]).numpy(), a @ b)
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda: cnn.einsum("ij->k", cnn.ones(2, 2)), "output subscript k does not appear"),
+        (lambda: cnn.einsum("ij->ii", cnn.ones(2, 2)), "output subscript i appears more than once"),
+        (lambda: cnn.einsum("i-j", cnn.ones(2, 2)), "invalid subscript given: '-'"),
+        (lambda: cnn.einsum("ii", cnn.ones(2, 3)), "subscript i is repeated, but the sizes don't match, 2 != 3"),
+        (lambda: cnn.einsum("ij..", cnn.ones(2, 3)), "not part of a single ellipsis"),
+        (lambda: cnn.inner(cnn.ones(2), cnn.ones(3)), r"inner\(\) the last dimension must match"),
+        (lambda: cnn.tensordot(cnn.ones(2, 3), cnn.ones(4), 1), "first has size 3 in dim 1 and second has size 4"),
+        (lambda: cnn.tensordot(cnn.ones(2, 3), cnn.ones(3), 2), "tensordot expects dims"),
+    ],
+)
+def test_refusals_of_products(call, text):
+    with pytest.raises(RuntimeError, match=text):
+        call()

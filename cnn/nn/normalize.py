@@ -1,6 +1,12 @@
 """Vectors of length one, and the angle between vectors. See
 https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html."""
 
+from cnn.autograd import no_grad
+from cnn.ops.broadcasting import broadcast_shape
+from cnn.ops.conversion import to_type
+from cnn.ops.promotion import promote, title
+from cnn.types import of_numpy
+
 from .module import Module
 from .sizes import check_tensor
 
@@ -15,9 +21,23 @@ def normalize(input, p=2.0, dim=1, eps=1e-12):
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """x1 . x2 / (max(||x1||, eps) max(||x2||, eps)) along `dim`, which disappears; shapes are broadcast."""
-    first = x1 / x1.norm(2, dim, keepdim=True).clamp_min(eps)
-    second = x2 / x2.norm(2, dim, keepdim=True).clamp_min(eps)
-    return (first * second).sum(dim)
+    check_tensor(x1, "cosine_similarity")
+    check_tensor(x2, "cosine_similarity")
+    kind = promote(x1, x2)
+    if kind.kind != "f":
+        raise RuntimeError(
+            f"cosine_similarity(): expected common dtype to be floating point, yet common dtype is {title(kind)}"
+        )
+    shape = broadcast_shape("cosine_similarity", x1.shape, x2.shape)
+    first, second = (to_type(x, of_numpy(kind)).expand(shape) for x in (x1, x2))
+    return (_unit(first, dim, eps) * _unit(second, dim, eps)).sum(dim)
+
+
+def _unit(x, dim, eps):
+    norm = x.norm(2, dim, keepdim=True).clone()
+    with no_grad():
+        norm.clamp_min_(eps)  # the gradient goes through the norm as it was
+    return x / norm
 
 
 class CosineSimilarity(Module):

@@ -4,6 +4,8 @@ Shi et al., Real-time single image and video super-resolution using an efficient
 (2016).
 """
 
+import math
+
 from cnn.errors import ShapeError
 
 from .module import Module
@@ -31,7 +33,7 @@ def pixel_shuffle(input, upscale_factor):
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
             f"but input.size(-3)={channels} is not divisible by {r * r}"
         )
-    split = input.reshape(-1, channels // (r * r), r, r, height, width)
+    split = input.reshape(math.prod(batch), channels // (r * r), r, r, height, width)
     return split.permute(0, 1, 4, 2, 5, 3).reshape(*batch, channels // (r * r), height * r, width * r)
 
 
@@ -47,7 +49,7 @@ def pixel_unshuffle(input, downscale_factor):
                 f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({axis})={n} is "
                 f"not divisible by {r}"
             )
-    split = input.reshape(-1, channels, height // r, r, width // r, r)
+    split = input.reshape(math.prod(batch), channels, height // r, r, width // r, r)
     return split.permute(0, 1, 3, 5, 2, 4).reshape(*batch, channels * r * r, height // r, width // r)
 
 

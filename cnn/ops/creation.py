@@ -1,6 +1,7 @@
 """New tensors."""
 
 import builtins
+import math
 import operator
 
 import numpy as np
@@ -241,12 +242,20 @@ def arange(start=None, end=None, step=1, *, dtype=None, layout=None, device=None
         kind = types.get_default_dtype().numpy if any(isinstance(x, builtins.float) for x in numbers) else np.int64
     else:
         kind = dtype.numpy
-    refuse_types("arange_cpu", np.dtype(kind))
-    count = int(np.ceil((end - start) / step))
-    if np.dtype(kind).kind == "f":
-        array = (start + step * np.arange(count, dtype=np.float64)).astype(kind)
+    kind = np.dtype(kind)
+    refuse_types("arange_cpu", kind)
+    if kind.kind != "f":
+        # Integers count with whole steps from a whole start; only int64 has a whole end as well.
+        whole = int(start), int(end), int(step)
+        if kind == np.int64:
+            if whole[2] == 0:
+                raise RuntimeError(f"step must be nonzero, got {step} as an integer")
+            return _finish(np.arange(*whole), dtype, device, requires_grad, layout)
+        count = math.ceil((end - start) / step)
+        array = (whole[0] + whole[2] * np.arange(count)).astype(kind)
     else:
-        array = np.arange(start, end, step).astype(kind)
+        count = math.ceil((end - start) / step)
+        array = (start + step * np.arange(count, dtype=np.float64)).astype(kind)
     return _finish(array, dtype, device, requires_grad, layout)
 
 
@@ -282,16 +291,23 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, pin_mem
     start, end, steps = _ends("linspace", start, end, steps)
     kind = _numpy_type(dtype)
     refuse_types("linspace_cpu", kind)
-    if kind.kind != "f":
-        return _finish(np.linspace(start, end, steps).astype(kind), dtype, device, requires_grad, layout)
-    # torch counts from both ends in the result's own precision
+    return _finish(_spaced(start, end, steps, kind), dtype, device, requires_grad, layout)
+
+
+def _spaced(start, end, steps, kind, result=None):
+    """As torch does: from both ends to the middle, in the result's precision; integers from whole ends, in double
+    precision, multiplied and added without a rounding in between."""
     start, end = kind.type(start), kind.type(end)
-    step = (end - start) / kind.type(builtins.max(steps - 1, 1))
-    i = np.arange(steps).astype(kind)
-    array = (
-        np.where(i < steps // 2, start + step * i, end - step * i[::-1]) if steps > 1 else np.full(steps, start, kind)
-    )
-    return _finish(array.astype(kind), dtype, device, requires_grad, layout)
+    if steps == 1:
+        return np.full(1, start, kind)
+    exact = kind if kind.kind == "f" else np.dtype(np.float64)
+    start, end = exact.type(start), exact.type(end)
+    step = (end - start) / exact.type(builtins.max(steps - 1, 1))
+    i = np.arange(steps).astype(exact)
+    if kind.kind != "f":
+        start, end, step, i = (np.asarray(x, np.longdouble) for x in (start, end, step, i))
+    array = np.where(i < steps // 2, start + step * i, end - step * i[::-1])
+    return array.astype(exact).astype(kind if result is None else result)
 
 
 @function
@@ -301,7 +317,9 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=No
     start, end, steps = _ends("logspace", start, end, steps)
     kind = _numpy_type(dtype)
     refuse_types("logspace_cpu", kind)
-    array = np.logspace(start, end, steps, base=base).astype(kind)
+    powers = [start] if steps == 1 else _spaced(start, end, steps, kind, np.float64)
+    with np.errstate(all="ignore"):
+        array = np.power(builtins.float(base), np.asarray(powers, np.float64)).astype(kind)
     return _finish(array, dtype, device, requires_grad, layout)
 
 

@@ -12,6 +12,7 @@ from cnn.tensor import Tensor
 from ._quiet import quiet
 from ._register import both, function
 from .broadcasting import broadcast_shape, sum_to_shape
+from .shape import wrap_dim
 
 
 class Matmul(Operation):
@@ -109,8 +110,16 @@ def dot(input, tensor):
 
 @both
 def inner(input, other):
-    """The sum of the products of two vectors. See torch.inner."""
-    return _of_ndim("inner", input, other, (1, 1), "other")
+    """The sum of the products along the last dimensions; the product, where one of the two is 0-d. See torch.inner."""
+    if not input._a.ndim or not other._a.ndim:
+        return input * other
+    if input._a.shape[-1] != other._a.shape[-1]:
+        raise ShapeError(
+            "inner() the last dimension must match on both input tensors but got shapes "
+            f"{list(input._a.shape)} and {list(other._a.shape)}"
+        )
+    _check_types("inner", input, other)
+    return tensordot(input, other, ([-1], [-1]))
 
 
 def _times(self, other):
@@ -156,74 +165,35 @@ def _combine(input, product, beta, alpha):
 
 @function
 def tensordot(a, b, dims=2):
-    """Sum over pairs of dimensions. See torch.tensordot."""
+    """The sum over pairs of dimensions: the last `dims` of a with the first of b, or two lists of them.
+    See torch.tensordot."""
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
     if isinstance(dims, int):
-        dims = (list(range(a.ndim - dims, a.ndim)), list(range(dims)))
-    left, right = ([d % t.ndim for d in ds] for ds, t in zip(dims, (a, b), strict=True))
-    keep_a = [d for d in range(a.ndim) if d not in left]
-    keep_b = [d for d in range(b.ndim) if d not in right]
-    n = int(np.prod([a.shape[d] for d in left]))
-    product = a.permute(*keep_a, *left).reshape(-1, n) @ b.permute(*right, *keep_b).reshape(n, -1)
-    return product.reshape(*[a.shape[d] for d in keep_a], *[b.shape[d] for d in keep_b])
-
-
-class Einsum(Operation):
-    @staticmethod
-    def forward(ctx, terms, result, *arrays):
-        ctx.saved, ctx.terms, ctx.result = arrays, terms, result
-        return np.asarray(np.einsum(f"{','.join(terms)}->{result}", *arrays))
-
-    @staticmethod
-    def backward(ctx, dy):
-        """Each operand's gradient is the sum of products of dy with the other operands."""
-        gradients = []
-        for i, (term, array) in enumerate(zip(ctx.terms, ctx.saved, strict=True)):
-            if not ctx.needs[i + 2]:
-                gradients.append(None)
-                continue
-            others = [(t, a) for j, (t, a) in enumerate(zip(ctx.terms, ctx.saved, strict=True)) if j != i]
-            seen = set(ctx.result).union(*[set(t) for t, _ in others])
-            known = "".join(c for c in term if c in seen)
-            inputs = ",".join([ctx.result, *[t for t, _ in others]])
-            g = np.einsum(f"{inputs}->{known}", dy, *[a for _, a in others])
-            index = tuple(slice(None) if c in seen else None for c in term)
-            gradients.append(np.broadcast_to(g[index], array.shape))
-        return None, None, *gradients
-
-
-def _check_terms(terms, operands):
-    if len(terms) != len(operands):
-        raise RuntimeError(f"einsum(): the equation has {len(terms)} operands, got {len(operands)}")
-    sizes = {}
-    for i, (term, x) in enumerate(zip(terms, operands, strict=True)):
-        if len(term) != x._a.ndim:
-            raise ShapeError(
-                f"einsum(): the number of subscripts in the equation ({len(term)}) does not match the number of "
-                f"dimensions ({x._a.ndim}) for operand {i} and no ellipsis was given"
+        if not 0 <= dims <= min(a._a.ndim, b._a.ndim):
+            raise RuntimeError(
+                f"tensordot expects dims >= 0 and at most the dimensions of a and b, but got dims={dims} for "
+                f"{a._a.ndim} and {b._a.ndim} dimensions"
             )
-        for letter, n in zip(term, x._a.shape, strict=True):
-            seen = sizes.setdefault(letter, n)
-            if seen != n and 1 not in (seen, n):
-                raise ShapeError(
-                    f"einsum(): subscript {letter} has size {n} for operand {i} which does not broadcast with "
-                    f"previously seen size {seen}"
-                )
-            sizes[letter] = max(seen, n)
-
-
-@function
-def einsum(equation, *operands):
-    """Sums of products in Einstein's notation, without repeated letters in a term. See torch.einsum."""
-    operands = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
-    equation = equation.replace(" ", "")
-    left, arrow, result = equation.partition("->")
-    terms = left.split(",")
-    if "..." in equation or any(len(set(t)) != len(t) for t in terms):
-        if any(t._requires_grad for t in operands):
-            raise NotImplementedError("einsum: no gradient for ellipses or repeated letters in a term")
-        return Tensor._wrap(np.asarray(np.einsum(equation, *[t._a for t in operands])))
-    _check_terms(terms, operands)
-    if not arrow:
-        letters = "".join(terms)
-        result = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    return Einsum.apply(terms, result, *operands)
+        dims = range(a._a.ndim - dims, a._a.ndim), range(dims)
+    if len(dims) != 2 or len(dims[0]) != len(dims[1]):
+        raise RuntimeError(f"tensordot: both dimension lists should have same length, got {dims}")
+    left, right = ([wrap_dim(d, t._a.ndim) for d in ds] for ds, t in zip(dims, (a, b), strict=True))
+    for i, j in zip(left, right, strict=True):
+        m, n = a._a.shape[i], b._a.shape[j]
+        if m != n and 1 not in (m, n):
+            raise ShapeError(
+                f"tensordot: contracted dimensions need to match, but first has size {m} in dim {i} and second has "
+                f"size {n} in dim {j}"
+            )
+        if m < n:
+            b = b.sum(j, keepdim=True).to(b.dtype)
+        elif n < m:
+            a = a.sum(i, keepdim=True).to(a.dtype)
+    keep_a = [d for d in range(a._a.ndim) if d not in left]
+    keep_b = [d for d in range(b._a.ndim) if d not in right]
+    n = math.prod(a._a.shape[d] for d in left)
+    outer_a, outer_b = [a._a.shape[d] for d in keep_a], [b._a.shape[d] for d in keep_b]
+    rows = a.permute(*keep_a, *left).reshape(math.prod(outer_a), n)
+    columns = b.permute(*right, *keep_b).reshape(n, math.prod(outer_b))
+    return (rows @ columns).reshape(*outer_a, *outer_b)

@@ -116,6 +116,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
         raise RuntimeError(f"{name}: dims must be different. Got ({dim[0]}, {dim[1]})")
     if ord not in ("fro", "nuc", 1, -1, 2, -2, _INFINITY, -_INFINITY) or isinstance(ord, bool):
         raise RuntimeError(f"{name}: Order {ord} not supported.")
+    if not A._a.size and ord not in ("fro", "nuc") and ord > 0:
+        return A.abs().sum((rows, columns), keepdim)  # no extreme of nothing: torch says 0
     if ord == "fro":
         return _of_vector(name, A, 2, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):

@@ -96,7 +96,16 @@ acos = _unary("acos", np.arccos, lambda x: -1 / np.sqrt(1 - x * x))
 atan = _unary("atan", np.arctan, lambda x: 1 / (1 + x * x))
 sinh = _unary("sinh", np.sinh, np.cosh)
 cosh = _unary("cosh", np.cosh, np.sinh)
-sign = _unary("sign", lambda x: x.copy() if x.dtype.kind == "b" else np.sign(x), None, float_result=False)
+
+
+def _sign(x):
+    if x.dtype.kind == "b":
+        return x.copy()
+    y = np.sign(x)
+    return np.where(y == y, y, x.dtype.type(0)) if x.dtype.kind == "f" else y  # torch gives NaN no sign
+
+
+sign = _unary("sign", _sign, None, float_result=False)
 floor = _unary("floor", np.floor, None, float_result=False, refuse=_without("floor_vml_cpu"))
 ceil = _unary("ceil", np.ceil, None, float_result=False, refuse=_without("ceil_vml_cpu"))
 trunc = _unary("trunc", np.trunc, None, float_result=False, refuse=_without("trunc_vml_cpu"))

@@ -74,6 +74,8 @@ class Prod(Operation):
     def backward(ctx, dy):
         # The product of all the others, from the left and from the right, so that zeros are no problem.
         (x,) = ctx.saved
+        if not x.size or not x.ndim:
+            return np.asarray(dy) if x.size else np.zeros(x.shape, dy.dtype), None, None
         flat = x.reshape(1, -1) if ctx.axis is None else np.moveaxis(x, ctx.axis, -1)
         ones = np.ones((*flat.shape[:-1], 1), x.dtype)
         left = np.cumprod(np.concatenate([ones, flat[..., :-1]], -1), -1)
@@ -398,13 +400,30 @@ def cumsum(input, dim, *, dtype=None):
     return CumSum.apply(_typed(input, dtype), wrap_dim(dim, input._a.ndim))
 
 
+class CumProd(Operation):
+    @staticmethod
+    def forward(ctx, x, dim):
+        ctx.saved, ctx.dim = (x,), dim
+        y = np.cumprod(x, dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        return y.reshape(x.shape)  # NumPy makes a 0-d array one of one element
+
+    @staticmethod
+    def backward(ctx, dy):
+        """dx[k] is the product before k times r[k] = dy[k] + x[k + 1] r[k + 1]: no division, so zeros do not matter."""
+        (x,) = ctx.saved
+        if not x.ndim or not x.size:
+            return dy, None
+        x, rest = np.moveaxis(x, ctx.dim, 0), np.moveaxis(dy, ctx.dim, 0).copy()
+        for k in range(len(x) - 2, -1, -1):
+            rest[k] += x[k + 1] * rest[k + 1]
+        rest[1:] *= np.cumprod(x[:-1], 0)
+        return np.moveaxis(rest, 0, ctx.dim), None
+
+
 @both
 def cumprod(input, dim, *, dtype=None):
-    """Running products along dim; no gradient. See torch.cumprod."""
-    x = _typed(input, dtype)
-    if x.requires_grad:
-        raise NotImplementedError("cumprod: the gradient is not supported; use cumsum of logarithms")
-    return Tensor._wrap(np.cumprod(x._a, wrap_dim(dim, x._a.ndim), dtype=None if x._a.dtype.kind == "f" else np.int64))
+    """Running products along dim. See torch.cumprod."""
+    return CumProd.apply(_typed(input, dtype), wrap_dim(dim, input._a.ndim))
 
 
 @both
