@@ -183,6 +183,14 @@ def memory_variants(array):
         yield "negative stride", backwards[..., ::-1]
     if array.ndim == 4:
         yield "channels last", channels_last(array)
+        wide = np.empty((2 * array.shape[0], *array.shape[2:], array.shape[1]), array.dtype)
+        every_other = wide.transpose(0, 3, 1, 2)[::2]
+        every_other[...] = array
+        yield "every other image, channels last", every_other
+        wide = np.empty((*array.shape[:1], array.shape[2], 2 * array.shape[3], array.shape[1]), array.dtype)
+        every_other = wide.transpose(0, 3, 1, 2)[..., ::2]
+        every_other[...] = array
+        yield "every other column, channels last", every_other
     raw = np.empty(array.nbytes + 1, np.uint8)[1:]
     shifted = raw.view(array.dtype).reshape(array.shape)
     shifted[...] = array

@@ -76,6 +76,27 @@ def test_user_function_may_return_its_input():
     assert x.grad.tolist() == [10, 10, 10]
 
 
+def test_user_function_that_changes_a_leaf():
+    class Double(cnn.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2)
+
+        @staticmethod
+        def backward(ctx, dy):
+            return 2 * dy
+
+    leaf = cnn.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        Double.apply(leaf)
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+        Double.apply(leaf[:1])
+    x = leaf * 1
+    Double.apply(x).sum().backward()
+    assert leaf.grad.tolist() == [2, 2]
+
+
 def test_user_function_with_the_wrong_number_of_gradients():
     class Wrong(cnn.autograd.Function):
         @staticmethod

@@ -483,6 +483,13 @@ def test_torch_refuses_it_too(mistake, monkeypatch):
         call()
 
 
+@pytest.mark.parametrize("sizes", [(1, 2**62), (0, 2**62), (2**40, 2**40), (-1, 2)])
+def test_what_is_too_large_to_repeat(sizes):
+    for call in (lambda: z(2, 2).repeat(*sizes), lambda: z(2, 2).tile(sizes)):
+        with pytest.raises(RuntimeError, match="Storage size calculation overflowed|negative dimension -2"):
+            call()
+
+
 F = cnn.nn.functional
 PUBLIC = {f"cnn.{name}": f for name, f in cnn.ops.FUNCTIONS.items()}
 PUBLIC |= {f"F.{name}": f for name, f in vars(F).items() if callable(f) and not name.startswith("_")}

@@ -8,6 +8,7 @@ from harness import (
     check_exact,
     check_gradients,
     check_memory_variants,
+    memory_variants,
     needs_torch,
     rng,
     torch,
@@ -56,6 +57,17 @@ def test_memory(every_isa):
 def test_inplace_changes_the_input():
     x = cnn.tensor([-1.0, 2.0])
     assert relu(x, inplace=True) is x and x.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("name", ["every other column, channels last", "every other image, channels last", "strided"])
+def test_inplace_in_memory_with_gaps(name):
+    x = rng(5).standard_normal((4, 3, 4, 6)).astype(np.float32)
+    part = dict(memory_variants(x))[name]
+    whole = part.base if part.base.base is None else part.base.base
+    between = np.setdiff1d(np.arange(whole.size), np.flatnonzero(np.isin(whole, x)))
+    whole.reshape(-1)[between] = -1
+    relu(cnn.from_numpy(part), inplace=True)
+    assert np.array_equal(part, np.maximum(x, 0)) and (whole.reshape(-1)[between] == -1).all()
 
 
 def test_errors():

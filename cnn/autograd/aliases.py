@@ -87,12 +87,7 @@ def replay(array, steps):
 
 def lies_turned(array):
     """Whether an array owns memory that lies channels-last."""
-    return (
-        array.ndim == 4
-        and array.base is None
-        and not array.flags.c_contiguous
-        and array.transpose(0, 2, 3, 1).flags.c_contiguous
-    )
+    return array.base is None and _cnn.lies_channels_last(array)
 
 
 def remember_view(tensor):

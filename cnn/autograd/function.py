@@ -294,6 +294,7 @@ class Function(FunctionCtx, Node):
         ctx._outputs = len(fresh)
         ctx._metadata = [(o._a.shape, o._a.dtype) if isinstance(o, Tensor) else None for o in fresh]
         for d in ctx._dirty:
+            d._check_inplace(track)
             d._bump()
         for index, o in enumerate(fresh):
             excluded = any(o is t for t in ctx._non_differentiable)

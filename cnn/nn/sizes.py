@@ -6,6 +6,7 @@ import operator
 
 import numpy as np
 
+from cnn._cnn import lies_channels_last  # noqa: F401  of an array: the layers' one definition
 from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
@@ -58,11 +59,6 @@ def check_number(value, layer, name):
 def single(value):
     """The one int of a 1-d layer's argument, which may come as a sequence of one."""
     return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
-
-
-def lies_channels_last(x):
-    """True if the array (N, C, H, W) lies (N, H, W, C) in memory."""
-    return x.ndim == 4 and not x.flags.c_contiguous and x.strides[1] == x.itemsize
 
 
 def adaptive_pair(output_size, input, layer):

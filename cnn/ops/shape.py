@@ -533,6 +533,11 @@ def repeat(self, *repeats):
     sizes = shape_argument("repeat", repeats)
     if len(sizes) < self._a.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+    shape = [a * b for a, b in zip(sizes, (1,) * (len(sizes) - self._a.ndim) + self._a.shape, strict=True)]
+    if min(sizes, default=0) < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {shape}")
+    if math.prod(n for n in shape if n) * self._a.itemsize >= 2**63:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={shape}")
     return Repeat.apply(self, sizes)
 
 

@@ -42,6 +42,19 @@ PyObject *py_lies_plainly(PyObject *Py_UNUSED(module), PyObject *const *args, Py
     return PyBool_FromLong(PyArray_IS_C_CONTIGUOUS(array) && !lies_turned(array));
 }
 
+/* (array) -> whether it is a batch of images that lies (N,H,W,C) in memory, and not in row order as well. */
+PyObject *py_lies_channels_last(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (check_nargs("lies_channels_last", nargs, 1) < 0) {
+        return NULL;
+    }
+    if (!PyArray_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "lies_channels_last: expected an array");
+        return NULL;
+    }
+    return PyBool_FromLong(is_channels_last((PyArrayObject *)args[0]));
+}
+
 /* (array) -> the array at the bottom of the views, which owns the memory. */
 PyObject *py_owner_of(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
