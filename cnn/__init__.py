@@ -53,8 +53,8 @@ globals().update(ops.FUNCTIONS)  # again, for those that the layers have added
 
 
 def __getattr__(name):
-    if name == "vision":  # torchvision's stand-in is loaded when it is asked for
+    if name in ("vision", "multiprocessing"):  # loaded when they are asked for
         import importlib
 
-        return importlib.import_module("cnn.vision")
+        return importlib.import_module(f"cnn.{name}")
     raise AttributeError(f"module 'cnn' has no attribute {name!r}")

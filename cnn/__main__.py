@@ -1,10 +1,13 @@
 """`python -m cnn script.py [args]`: run a PyTorch script, unchanged, on cnn."""
 
 import builtins
+import importlib.machinery
 import importlib.util
 import os
 import sys
 import types
+
+SCRIPT = "CNN_SCRIPT"  # the variable of the environment that names the script to processes that it starts
 
 USAGE = """usage: python -m cnn script.py [arguments of the script]
 
@@ -22,20 +25,38 @@ def main():
     if not os.path.isfile(script):
         print(f"cnn: can't open file '{script}': no such file", file=sys.stderr)
         return 2
-    import cnn.as_torch  # noqa: F401  (registers the names)
-
-    folder = os.path.dirname(os.path.abspath(script))
-    sys.path[0] = folder
+    sys.path[0] = os.path.dirname(os.path.abspath(script))
+    _keep_cnn_on_the_path()
     sys.argv = arguments
-    _let_the_user_have_a_cnn(folder)
-    with open(script, "rb") as file:
-        code = compile(file.read(), script, "exec")
+    prepare(script)
     module = types.ModuleType("__main__")
     module.__file__ = script
     module.__builtins__ = builtins
+    # A process that multiprocessing spawns runs the module of this name as its main one.
+    module.__spec__ = importlib.machinery.ModuleSpec("cnn.as_main", None)
+    os.environ[SCRIPT] = os.path.abspath(script)
     sys.modules["__main__"] = module
-    exec(code, module.__dict__)
+    exec(code_of(script), module.__dict__)
     return 0
+
+
+def prepare(script):
+    """Torch's names are cnn's, and `cnn` itself is what the script means by it."""
+    import cnn.as_torch  # noqa: F401  (registers the names)
+
+    _let_the_user_have_a_cnn(os.path.dirname(os.path.abspath(script)))
+
+
+def code_of(script):
+    """The compiled script."""
+    with open(script, "rb") as file:
+        return compile(file.read(), script, "exec")
+
+
+def _keep_cnn_on_the_path():
+    """`python -m cnn` may have found cnn in the current folder alone, and other processes get this path."""
+    if not any(finder.find_spec("cnn", None) for finder in sys.meta_path if hasattr(finder, "find_spec")):
+        sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def _let_the_user_have_a_cnn(folder):

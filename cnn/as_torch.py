@@ -15,19 +15,32 @@ import sys
 
 import cnn
 
-# Where torch keeps a name in another module than cnn does.
+# Where torch keeps a name in another module than cnn does: torch's modules in front of the module that has their names.
 _RENAMED = {
-    "torch": "cnn",
-    "torch._utils": "cnn.utils",
-    "torch.functional": "cnn.nn.functional",
-    "torch.utils.data.dataloader": "cnn.utils.data",
-    "torch.utils.data.dataset": "cnn.utils.data",
-    "torch.utils.data.sampler": "cnn.utils.data",
-    "torch._tensor": "cnn.tensor",
-    "torch.serialization": "cnn.serialization",
-    "torch.types": "cnn.types",
-    "torch.cuda.amp": "cnn.amp",
-    "torchvision": "cnn.vision",
+    name: ours
+    for ours, names in {
+        "cnn": "torch torch.functional",
+        "cnn.amp": "torch.cuda.amp torch.cuda.amp.grad_scaler torch.cuda.amp.autocast_mode torch.cpu.amp "
+        "torch.amp.grad_scaler torch.amp.autocast_mode",
+        "cnn.autograd": "torch.autograd.variable torch.autograd.anomaly_mode",
+        "cnn.cuda": "torch.cuda.random torch.cuda.memory torch.cuda.streams",
+        "cnn.nn.parallel": "torch.nn.parallel.data_parallel torch.nn.parallel.distributed",
+        "cnn.serialization": "torch.serialization",
+        "cnn.tensor": "torch._tensor",
+        "cnn.types": "torch.types",
+        "cnn.utils": "torch._utils",
+        "cnn.utils.data": "torch.utils.data.dataloader torch.utils.data.dataset torch.utils.data.sampler "
+        "torch.utils.data._utils",
+        "cnn.utils.data.collate": "torch.utils.data._utils.collate",
+        "cnn.utils.tensorboard": "torch.utils.tensorboard.writer",
+        "cnn.version": "torch.torch_version torchvision.version",
+        "cnn.vision": "torchvision",
+        "cnn.vision.transforms": "torchvision.transforms.transforms",
+        "cnn.vision.transforms.functional": "torchvision.transforms.v2.functional "
+        "torchvision.transforms._functional_tensor torchvision.transforms.functional_tensor",
+        "cnn.vision.transforms.pil": "torchvision.transforms._functional_pil torchvision.transforms.functional_pil",
+    }.items()
+    for name in names.split()
 }
 
 
@@ -56,6 +69,8 @@ class _Loader(importlib.abc.Loader):
 
     def exec_module(self, module):
         module.__spec__ = self.identity
+        if not hasattr(module, "__path__"):
+            module.__path__ = []  # torch may keep modules below it
 
 
 class _Finder(importlib.abc.MetaPathFinder):

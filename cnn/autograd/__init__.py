@@ -6,6 +6,7 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.errors import ShapeError
+from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
 from . import engine
@@ -128,13 +129,24 @@ def grad(
     return tuple(tensors)
 
 
-def Variable(data, requires_grad=False, volatile=False):
+class _OfTensors(type):
+    """isinstance(x, Variable) asks for a Tensor."""
+
+    def __instancecheck__(cls, instance):
+        return isinstance(instance, Tensor)
+
+
+class Variable(metaclass=_OfTensors):
     """Before torch 0.4 a wrapper around a tensor; today the tensor itself."""
-    if volatile:
-        warnings.warn("volatile was removed and now has no effect. Use `with torch.no_grad():` instead.", stacklevel=2)
-    if requires_grad:
-        data.requires_grad_(True)
-    return data
+
+    def __new__(cls, data=None, requires_grad=False, volatile=False):
+        data = Tensor() if data is None else data
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {kind_name(data)}")
+        if volatile:
+            warning = "volatile was removed and now has no effect. Use `with torch.no_grad():` instead."
+            warnings.warn(warning, stacklevel=2)
+        return data.requires_grad_(True) if requires_grad else data
 
 
 class detect_anomaly:
