@@ -145,6 +145,7 @@ ARGUMENTS = {
     "cnn.einsum": lambda: ("ij,jk->ik", square(), square()),
     "cnn.from_numpy": lambda: (np.array([3e38, nan]),),
     "cnn.frombuffer": lambda: (bytearray(8),),
+    "cnn.histc": lambda: (cnn.tensor([1e38, 2.0, 3e38]), 4),
     "cnn.index_put": lambda: (x(), (cnn.tensor([0, 2]),), cnn.tensor(1e38), True),
     "cnn.layer_norm": lambda: (x(), (4,)),
     "cnn.multinomial": lambda: (cnn.tensor([1e38, 1e-30, 1.0]), 2),

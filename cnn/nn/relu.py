@@ -31,6 +31,12 @@ class WaitingRelu:
         return self.convolution.pooled(keep) if self.array is None else None
 
 
+def _maximum_of_zero(x, out=None):
+    if x.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return np.maximum(x, 0, out=out)
+
+
 class Relu(Operation):
     """It saves its output, or the WaitingRelu that gives it."""
 
@@ -66,7 +72,7 @@ class Relu(Operation):
 
     @staticmethod
     def forward(ctx, x):
-        y = _cnn.relu_forward(x) if x.dtype.char in "fd" else np.maximum(x, 0)
+        y = _cnn.relu_forward(x) if x.dtype.char in "fd" else _maximum_of_zero(x)
         ctx.saved = (y,)
         return y
 
@@ -76,7 +82,7 @@ class Relu(Operation):
         if done:
             return x
         dense = (x.flags.c_contiguous or lies_channels_last(x)) and x.dtype.char in "fd"
-        return _cnn.relu_forward_(x) if dense else np.maximum(x, 0, out=x)
+        return _cnn.relu_forward_(x) if dense else _maximum_of_zero(x, x)
 
     @staticmethod
     def backward(ctx, dy):

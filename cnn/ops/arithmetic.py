@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn import _cnn, types
+from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError, is_torchs, kind_name
 from cnn.tensor import Tensor
@@ -10,91 +10,8 @@ from cnn.tensor import Tensor
 from ._quiet import quiet
 from ._register import alias, both, method
 from .broadcasting import check_broadcast, sum_to_shape
+from .operands import cast, check_tensors, kind_for, kind_of, prepare, raw, refuse_bools, refuse_zeros, scaled, shape_of
 from .promotion import as_operand, promote, refuse_cast, refuse_types
-
-
-def _shape(x):
-    return x.shape if isinstance(x, np.ndarray) else ()
-
-
-def _prepare(name, a, b, float_result=False):
-    """Both operands in the type of the result. Python numbers stay numbers: NumPy treats them as weak."""
-    if not isinstance(a, Tensor) and isinstance(a, np.ndarray):
-        a = Tensor._wrap(a)
-    if not isinstance(b, Tensor) and isinstance(b, np.ndarray):
-        b = Tensor._wrap(b)
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a._a.dtype is not b._a.dtype or float_result and a._a.dtype.kind != "f":
-            kind = _kind_for(promote(a, b), float_result)
-            a, b = _cast(a, kind), _cast(b, kind)
-        if a._a.shape != b._a.shape:
-            check_broadcast(name, a._a.shape, b._a.shape)
-        return a, b
-    tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
-    if not isinstance(number, (int, float, np.number, np.bool_)):
-        raise TypeError(f"{name}(): expected a Tensor or a number, got {kind_name(number)}")
-    kind = tensor._a.dtype
-    if kind.kind != "f":
-        kind = _kind_for(promote(tensor, number), float_result)
-        tensor = _cast(tensor, kind)
-    number = as_operand(number, kind)
-    return (tensor, number) if isinstance(a, Tensor) else (number, tensor)
-
-
-def _kind_for(kind, float_result):
-    return types.get_default_dtype().numpy if float_result and kind.kind != "f" else kind
-
-
-def _kind_of(a, b):
-    """The type of two operands that _prepare returned."""
-    return (a if isinstance(a, Tensor) else b)._a.dtype
-
-
-def _two_tensors(name, a, b):
-    for position, (argument, x) in enumerate((("input", a), ("other", b)), 1):
-        if not isinstance(x, Tensor):
-            place = f"argument '{argument}' (position {position})"
-            raise TypeError(f"{name}(): {place} must be Tensor, not {kind_name(x)}")
-
-
-def _scaled(b, alpha, kind):
-    """The second operand of add and sub, and the factor that is still to be applied to it."""
-    if type(alpha) is int and alpha == 1:
-        return b, 1
-    if isinstance(alpha, Tensor):
-        alpha = alpha.item()
-    if isinstance(alpha, (bool, np.bool_)) and kind.kind != "b":
-        raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if isinstance(alpha, (float, np.floating)) and kind.kind != "f":
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    alpha = as_operand(alpha, kind)
-    return (b, alpha) if isinstance(b, Tensor) else (as_operand(b * alpha, kind), 1)
-
-
-def _is_bool(x):
-    return x._a.dtype.kind == "b" if isinstance(x, Tensor) else isinstance(x, (bool, np.bool_))
-
-
-def _refuse_bools(a, b):
-    if _is_bool(a) or _is_bool(b):
-        which = "two bool tensors" if _is_bool(a) and _is_bool(b) else "a bool tensor"
-        raise RuntimeError(
-            f"Subtraction, the `-` operator, with {which} is not supported. If you are trying to invert a mask, use "
-            "the `~` or `logical_not()` operator instead."
-        )
-
-
-def _refuse_zeros(divisor, kind):
-    if kind.kind in "iu" and not np.all(divisor):
-        raise RuntimeError("ZeroDivisionError")
-
-
-def _raw(x):
-    return x._a if isinstance(x, Tensor) else x
-
-
-def _cast(x, kind):
-    return x if x._a.dtype == kind else x.to(kind)
 
 
 class Add(Operation):
@@ -103,12 +20,12 @@ class Add(Operation):
 
     @staticmethod
     def forward(ctx, a, b, alpha):
-        ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
+        ctx.shapes, ctx.alpha = (shape_of(a), shape_of(b)), alpha
         return _cnn.add(a, b) if alpha == 1 else _cnn.add(a, b, alpha)
 
     @staticmethod
     def forward_(ctx, a, b, alpha):
-        ctx.shapes, ctx.alpha = (a.shape, _shape(b)), alpha
+        ctx.shapes, ctx.alpha = (a.shape, shape_of(b)), alpha
         return _into(_cnn.add_, a, b) if alpha == 1 else _into(_cnn.add_, a, b, alpha)
 
     @staticmethod
@@ -123,7 +40,7 @@ class Add(Operation):
 
 def _into(operation, a, b, *options):
     """operation(a, b), which works in a, refusing what torch refuses."""
-    if a.shape != _shape(b) != ():
+    if a.shape != shape_of(b) != ():
         shape = np.broadcast_shapes(a.shape, b.shape)
         if shape != a.shape:
             raise ShapeError(f"output with shape {list(a.shape)} doesn't match the broadcast shape {list(shape)}")
@@ -136,7 +53,7 @@ class Sub(Operation):
 
     @staticmethod
     def forward(ctx, a, b, alpha):
-        ctx.shapes, ctx.alpha = (_shape(a), _shape(b)), alpha
+        ctx.shapes, ctx.alpha = (shape_of(a), shape_of(b)), alpha
         return _cnn.sub(a, b if alpha == 1 else _cnn.mul(b, alpha))
 
     @staticmethod
@@ -159,8 +76,8 @@ class Mul(Operation):
     def backward(ctx, dy):
         a, b = ctx.saved
         return (
-            sum_to_shape(_cnn.mul(dy, b), _shape(a)) if ctx.needs[0] else None,
-            sum_to_shape(_cnn.mul(dy, a), _shape(b)) if ctx.needs[1] else None,
+            sum_to_shape(_cnn.mul(dy, b), shape_of(a)) if ctx.needs[0] else None,
+            sum_to_shape(_cnn.mul(dy, a), shape_of(b)) if ctx.needs[1] else None,
         )
 
 
@@ -177,8 +94,8 @@ class Div(Operation):
         with np.errstate(all="ignore"):
             da = dy / b
             return (
-                sum_to_shape(da, _shape(a)) if ctx.needs[0] else None,
-                sum_to_shape(-da * (a / b), _shape(b)) if ctx.needs[1] else None,
+                sum_to_shape(da, shape_of(a)) if ctx.needs[0] else None,
+                sum_to_shape(-da * (a / b), shape_of(b)) if ctx.needs[1] else None,
             )
 
 
@@ -206,10 +123,10 @@ class Pow(Operation):
         with np.errstate(all="ignore"):
             if ctx.needs[0]:
                 slope = np.where(b == 0, 0, b * np.power(a, np.subtract(b, 1)))
-                da = sum_to_shape((dy * slope).astype(dy.dtype, copy=False), _shape(a))
+                da = sum_to_shape((dy * slope).astype(dy.dtype, copy=False), shape_of(a))
             if ctx.needs[1]:
                 log = np.where((a == 0) & (np.asarray(b) >= 0), 0, np.log(a, dtype=np.float64))  # sums may cancel
-                db = sum_to_shape(dy * y * log, _shape(b)).astype(dy.dtype, copy=False)
+                db = sum_to_shape(dy * y * log, shape_of(b)).astype(dy.dtype, copy=False)
         return da, db
 
 
@@ -224,15 +141,15 @@ class Remainder(Operation):
     def backward(ctx, dy):
         a, b = ctx.saved
         return (
-            sum_to_shape(dy, _shape(a)) if ctx.needs[0] else None,
-            sum_to_shape(-dy * np.floor_divide(a, b), _shape(b)) if ctx.needs[1] else None,
+            sum_to_shape(dy, shape_of(a)) if ctx.needs[0] else None,
+            sum_to_shape(-dy * np.floor_divide(a, b), shape_of(b)) if ctx.needs[1] else None,
         )
 
 
 class Fmod(Operation):
     @staticmethod
     def forward(ctx, a, b):
-        ctx.shapes = _shape(a), _shape(b)
+        ctx.shapes = shape_of(a), shape_of(b)
         if ctx.needs[1]:
             ctx.saved = (a, b)
         with np.errstate(all="ignore"):
@@ -253,7 +170,7 @@ class RoundedDiv(Operation):
 
     @staticmethod
     def forward(ctx, a, b, round):
-        ctx.shapes = _shape(a), _shape(b)
+        ctx.shapes = shape_of(a), shape_of(b)
         with np.errstate(all="ignore"):
             return round(a, b)
 
@@ -281,10 +198,10 @@ class Select2(Operation):
         a, b = ctx.saved
         half = np.where(a == b, dy / 2, 0)
         return (
-            sum_to_shape((np.where(ctx.better(a, b), dy, 0) + half).astype(dy.dtype), _shape(a))
+            sum_to_shape((np.where(ctx.better(a, b), dy, 0) + half).astype(dy.dtype), shape_of(a))
             if ctx.needs[0]
             else None,
-            sum_to_shape((np.where(ctx.better(b, a), dy, 0) + half).astype(dy.dtype), _shape(b))
+            sum_to_shape((np.where(ctx.better(b, a), dy, 0) + half).astype(dy.dtype), shape_of(b))
             if ctx.needs[1]
             else None,
             None,
@@ -297,29 +214,29 @@ class Select2(Operation):
 @both
 def add(input, other, *, alpha=1):
     """input + alpha * other. See torch.add."""
-    a, b = _prepare("add", input, other)
-    return Add.apply(a, *_scaled(b, alpha, _kind_of(a, b)))
+    a, b = prepare("add", input, other)
+    return Add.apply(a, *scaled(b, alpha, kind_of(a, b)))
 
 
 @both
 def sub(input, other, *, alpha=1):
     """input - alpha * other. See torch.sub."""
-    _refuse_bools(input, other)
-    a, b = _prepare("sub", input, other)
-    return Sub.apply(a, *_scaled(b, alpha, _kind_of(a, b)))
+    refuse_bools(input, other)
+    a, b = prepare("sub", input, other)
+    return Sub.apply(a, *scaled(b, alpha, kind_of(a, b)))
 
 
 @both
 def mul(input, other):
     """input * other. See torch.mul."""
-    return Mul.apply(*_prepare("mul", input, other))
+    return Mul.apply(*prepare("mul", input, other))
 
 
 @both
 def div(input, other, *, rounding_mode=None):
     """input / other, always in floating point; rounding_mode 'floor' or 'trunc'. See torch.div."""
     if rounding_mode is None:
-        return Div.apply(*_prepare("div", input, other, float_result=True))
+        return Div.apply(*prepare("div", input, other, float_result=True))
     if rounding_mode not in _ROUNDED:
         raise ValueError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
@@ -328,10 +245,10 @@ def div(input, other, *, rounding_mode=None):
 
 
 def _whole(kernel, input, other):
-    a, b = _prepare("div", input, other)
-    kind = _kind_of(a, b)
+    a, b = prepare("div", input, other)
+    kind = kind_of(a, b)
     refuse_types(kernel, kind)
-    _refuse_zeros(_raw(b), kind)
+    refuse_zeros(raw(b), kind)
     return a, b
 
 
@@ -351,15 +268,15 @@ def floor_divide(input, other):
     """The floor of input / other; no gradient, as in torch. See torch.floor_divide."""
     a, b = _whole("div_floor_cpu", input, other)
     with np.errstate(all="ignore"):
-        return Tensor._wrap(np.floor_divide(_raw(a), _raw(b)))
+        return Tensor._wrap(np.floor_divide(raw(a), raw(b)))
 
 
 @both
 def remainder(input, other):
     """input modulo other, with the sign of other. See torch.remainder."""
-    a, b = _prepare("remainder", input, other)
-    refuse_types("remainder_cpu", _kind_of(a, b))
-    _refuse_zeros(_raw(b), _kind_of(a, b))
+    a, b = prepare("remainder", input, other)
+    refuse_types("remainder_cpu", kind_of(a, b))
+    refuse_zeros(raw(b), kind_of(a, b))
     return Remainder.apply(a, b)
 
 
@@ -367,10 +284,10 @@ def remainder(input, other):
 def fmod(input, other):
     """The remainder of C's fmod, with the sign of input. See torch.fmod."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"fmod(): argument 'input' (position 1) must be Tensor, not {kind_name(input)}")
-    a, b = _prepare("fmod", input, other)
-    refuse_types("fmod_cpu", _kind_of(a, b))
-    _refuse_zeros(_raw(b), _kind_of(a, b))
+        raise TypeError(f"fmod(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    a, b = prepare("fmod", input, other)
+    refuse_types("fmod_cpu", kind_of(a, b))
+    refuse_zeros(raw(b), kind_of(a, b))
     return Fmod.apply(a, b)
 
 
@@ -380,8 +297,8 @@ def pow(input, exponent):
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor):
         if input._a.dtype.kind in "biu" and isinstance(exponent, (int, np.integer)) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    a, b = _prepare("pow", input, exponent)
-    if _kind_of(a, b).kind == "b":
+    a, b = prepare("pow", input, exponent)
+    if kind_of(a, b).kind == "b":
         return _pow_of_bools(a, b)
     return Pow.apply(a, b)
 
@@ -396,15 +313,15 @@ def _pow_of_bools(a, b):
 @both
 def maximum(input, other):
     """The larger of each pair; NaN wins. See torch.maximum."""
-    _two_tensors("maximum", input, other)
-    return Select2.apply(*_prepare("maximum", input, other), np.maximum)
+    check_tensors("maximum", input, other)
+    return Select2.apply(*prepare("maximum", input, other), np.maximum)
 
 
 @both
 def minimum(input, other):
     """The smaller of each pair; NaN wins. See torch.minimum."""
-    _two_tensors("minimum", input, other)
-    return Select2.apply(*_prepare("minimum", input, other), np.minimum)
+    check_tensors("minimum", input, other)
+    return Select2.apply(*prepare("minimum", input, other), np.minimum)
 
 
 @both
@@ -416,7 +333,7 @@ def rsub(input, other, *, alpha=1):
 @both
 def lerp(input, end, weight):
     """input + weight * (end - input). See torch.lerp."""
-    _two_tensors("lerp", input, end)
+    check_tensors("lerp", input, end)
     kind = input._a.dtype
     for name, x in (("end", end), ("weight", weight)):
         if isinstance(x, Tensor) and x._a.dtype != kind and (name == "end" or x._a.ndim):
@@ -424,7 +341,7 @@ def lerp(input, end, weight):
     if isinstance(weight, Tensor):
         kind = promote(input, weight)
         refuse_types("lerp_kernel_tensor", kind, "biu")
-        input, end, weight = (_cast(x, kind) for x in (input, end, weight))
+        input, end, weight = (cast(x, kind) for x in (input, end, weight))
     refuse_types("lerp_kernel_scalar", kind, "biu")
     return input + weight * (end - input)
 
@@ -456,7 +373,7 @@ def _three(name, input, tensor1, tensor2, value):
             "input + value * tensor1 / tensor2 for the quotient in floating point."
         )
     kind = promote(input, tensor1, tensor2)
-    return *(_cast(x, kind) for x in (input, tensor1, tensor2)), as_operand(value, kind)
+    return *(cast(x, kind) for x in (input, tensor1, tensor2)), as_operand(value, kind)
 
 
 alias("multiply", mul)
@@ -485,7 +402,7 @@ def _operand(name, target, other):
         if other._a.dtype is kind:
             return other
         refuse_cast(promote(target, other), kind)
-        return _cast(other, kind)
+        return cast(other, kind)
     if not isinstance(other, (int, float, np.number, np.bool_)):
         raise TypeError(f"{name}(): expected a Tensor or a number, got {kind_name(other)}")
     if kind.kind != "f":
@@ -502,15 +419,15 @@ def _store(target, result):
 @method()
 def add_(self, other, *, alpha=1):
     """self += alpha * other. See torch.Tensor.add_."""
-    return Add.apply_(self, *_scaled(_operand("add_", self, other), alpha, self._a.dtype))
+    return Add.apply_(self, *scaled(_operand("add_", self, other), alpha, self._a.dtype))
 
 
 @method()
 def sub_(self, other, *, alpha=1):
     """self -= alpha * other. See torch.Tensor.sub_."""
-    _refuse_bools(self, other)
-    other, alpha = _scaled(_operand("sub_", self, other), alpha, self._a.dtype)
-    return Add.apply_(self, *_scaled(other, -alpha, self._a.dtype))
+    refuse_bools(self, other)
+    other, alpha = scaled(_operand("sub_", self, other), alpha, self._a.dtype)
+    return Add.apply_(self, *scaled(other, -alpha, self._a.dtype))
 
 
 @method()
@@ -526,7 +443,7 @@ def remainder_(self, other):
     """self %= other. See torch.Tensor.remainder_."""
     other = _operand("remainder_", self, other)
     refuse_types("remainder_cpu", self._a.dtype)
-    _refuse_zeros(_raw(other), self._a.dtype)
+    refuse_zeros(raw(other), self._a.dtype)
     return Remainder.apply_(self, other)
 
 
@@ -535,7 +452,7 @@ def div_(self, other, *, rounding_mode=None):
     """self /= other. See torch.Tensor.div_."""
     if rounding_mode is not None:
         return _store(self, div(self, other, rounding_mode=rounding_mode))
-    refuse_cast(_kind_for(self._a.dtype, True), self._a.dtype)
+    refuse_cast(kind_for(self._a.dtype, True), self._a.dtype)
     return Div.apply_(self, _operand("div_", self, other))
 
 
@@ -550,7 +467,7 @@ def fmod_(self, other):
     """fmod in place. See torch.Tensor.fmod_."""
     other = _operand("fmod_", self, other)
     refuse_types("fmod_cpu", self._a.dtype)
-    _refuse_zeros(_raw(other), self._a.dtype)
+    refuse_zeros(raw(other), self._a.dtype)
     return Fmod.apply_(self, other)
 
 

@@ -5,8 +5,9 @@ import numpy as np
 from cnn.tensor import Tensor
 
 from ._register import alias, both, function, method
-from .arithmetic import _kind_of, _operator, _prepare, _raw, _store, _two_tensors
+from .arithmetic import _operator, _store
 from .broadcasting import check_broadcast
+from .operands import check_tensors, kind_of, prepare, raw
 from .promotion import refuse_types, title
 
 
@@ -16,8 +17,8 @@ def _comparison(name, ufunc):
             return Tensor._wrap(ufunc(input._a, other._a))
         if type(other) is float and input._a.dtype.kind == "f":
             return Tensor._wrap(ufunc(input._a, other))
-        a, b = _prepare(name, input, other)
-        return Tensor._wrap(ufunc(_raw(a), _raw(b)))
+        a, b = prepare(name, input, other)
+        return Tensor._wrap(ufunc(raw(a), raw(b)))
 
     f.__name__ = name
     f.__doc__ = f"Element by element, as a bool tensor. See torch.{name}."
@@ -58,7 +59,7 @@ logical_not = _test("logical_not", np.logical_not)
 
 def _logic(name, ufunc):
     def f(input, other):
-        _two_tensors(name, input, other)
+        check_tensors(name, input, other)
         if input._a.shape != other._a.shape:
             check_broadcast(name, input._a.shape, other._a.shape)
         return Tensor._wrap(ufunc(input._a, other._a))
@@ -70,9 +71,9 @@ def _logic(name, ufunc):
 
 def _bits(name, ufunc, kernel, refused="f"):
     def f(input, other):
-        a, b = _prepare(name, input, other)
-        refuse_types(kernel, _kind_of(a, b), refused)
-        return Tensor._wrap(ufunc(_raw(a), _raw(b)))
+        a, b = prepare(name, input, other)
+        refuse_types(kernel, kind_of(a, b), refused)
+        return Tensor._wrap(ufunc(raw(a), raw(b)))
 
     f.__name__ = name
     f.__doc__ = f"Element by element, of integers. See torch.{name}."
@@ -158,4 +159,4 @@ def isin(elements=None, test_elements=None, *, assume_unique=False, invert=False
     for x in (elements, test_elements):
         if isinstance(x, Tensor) and x._a.dtype.kind == "b" or isinstance(x, bool):
             raise RuntimeError("Unsupported input type encountered for isin(): Bool")
-    return Tensor._wrap(np.isin(_raw(elements), _raw(test_elements), assume_unique, invert))
+    return Tensor._wrap(np.isin(raw(elements), raw(test_elements), assume_unique, invert))

@@ -219,6 +219,8 @@ def type_as(self, other):
 @method()
 def copy_(self, other, non_blocking=False):
     """Copy the values of other into this tensor. See torch.Tensor.copy_."""
+    if isinstance(other, (bool, int, float, np.number, np.bool_)):
+        other = Tensor._wrap(np.asarray(other))
     if not isinstance(other, Tensor):
         raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {kind_name(other)}")
     return CopyInto.apply_(self, other)

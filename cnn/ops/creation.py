@@ -1,6 +1,7 @@
 """New tensors."""
 
 import builtins
+import functools
 import math
 import operator
 
@@ -14,7 +15,7 @@ from cnn.tensor import Tensor, _plain
 
 from ._register import alias, function, method
 from .conversion import accept_device, in_format, to_type
-from .promotion import refuse_types
+from .promotion import as_value, refuse_types, wider
 from .shape import shape_argument
 
 
@@ -46,12 +47,16 @@ def _kind_of_data(data):
         return data._a.dtype
     kinds = set()
     _collect_kinds(data, kinds)
-    if any(isinstance(k, np.dtype) for k in kinds):
-        numpy_kinds = [k for k in kinds if isinstance(k, np.dtype)]
-        return np.result_type(*numpy_kinds)
-    if builtins.float in kinds or not kinds:
+    if not kinds:
         return types.get_default_dtype().numpy
-    return np.dtype(np.int64) if builtins.int in kinds else np.dtype(np.bool_)
+    return functools.reduce(wider, (_OF_PYTHON[k]() if k in _OF_PYTHON else k for k in kinds))
+
+
+_OF_PYTHON = {
+    builtins.bool: lambda: np.dtype(np.bool_),
+    builtins.int: lambda: np.dtype(np.int64),
+    builtins.float: lambda: types.get_default_dtype().numpy,
+}
 
 
 def _collect_kinds(data, kinds):
@@ -80,21 +85,32 @@ def _collect_kinds(data, kinds):
 
 
 def _converted(data, dtype):
-    """A new array of anything that holds numbers."""
-    kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(data)
-    types.of_numpy(kind)
+    """A new array of anything that holds numbers. The values of arrays and tensors wrap round where they do not fit in
+    dtype; numbers and lists of them must fit."""
     try:
+        kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(data)
+        types.of_numpy(kind)
         source = np.asarray(_plain(data))
-        if source.dtype == object:
-            raise ValueError("not a rectangle of numbers")
-        if source.dtype.kind != "f" and kind != np.float16:  # everything fits, or wraps around in silence
-            return source.astype(kind, copy=True, order="C")
-        with np.errstate(all="ignore"):
-            return source.astype(kind, copy=True, order="C")
-    except (ValueError, OverflowError) as error:
-        if isinstance(data, (list, tuple)):
-            raise ValueError(f"tensor(): the nested lists must form a rectangle of numbers: {error}") from None
-        raise
+    except RecursionError:
+        raise ValueError("tensor(): too many dimensions: a list holds itself, or lists nest too deep") from None
+    except ValueError as error:
+        raise ValueError(f"tensor(): the nested lists must form a rectangle of numbers: {error}") from None
+    if source.dtype == object and not _are_numbers(source):
+        raise ValueError("tensor(): the nested lists must form a rectangle of numbers")
+    wraps = isinstance(data, (np.ndarray, Tensor))
+    if kind.kind not in "iu" or wraps or source.dtype == kind:
+        return source.astype(kind, copy=True, order="C")
+    for extreme in (source.min(), source.max()) if source.size else ():
+        if dtype is None and not -(2**63) <= extreme < 2**63:
+            raise ValueError("tensor(): Overflow when unpacking long long")
+        as_value(extreme, kind)
+    if source.dtype == object:  # of integers beyond 64 bits beside others, or beyond 63
+        return np.array([as_value(n, kind) for n in source.flat], kind).reshape(source.shape)
+    return source.astype(kind, copy=True, order="C")
+
+
+def _are_numbers(array):
+    return builtins.all(isinstance(x, (builtins.bool, builtins.int, builtins.float, np.number)) for x in array.flat)
 
 
 @function
@@ -187,11 +203,31 @@ empty = _filled(_cnn.empty, "A tensor with undefined contents.", "empty")
 @function
 def full(size, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """A tensor filled with one value, in the value's type unless dtype is given. See torch.full."""
-    if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()
-    kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(fill_value)
+    fill_value = _number("full", fill_value)
+    kind = _numpy_type(dtype) if dtype is not None else _kind_of_number(fill_value)
     size = (size,) if isinstance(size, builtins.int) else tuple(size)
-    return _finish(np.full(_checked_size("full", size), fill_value, kind), dtype, device, requires_grad, layout)
+    array = np.full(_checked_size("full", size), as_value(fill_value, kind), kind)
+    return _finish(array, dtype, device, requires_grad, layout)
+
+
+def _number(name, fill_value):
+    if isinstance(fill_value, Tensor) and fill_value._a.ndim == 0:
+        return fill_value.item()
+    if isinstance(fill_value, (builtins.complex, np.complexfloating)):
+        raise NotImplementedError(f"{name}(): cnn has no complex types")
+    if not isinstance(fill_value, (builtins.bool, builtins.int, builtins.float, np.number, np.bool_)):
+        got = builtins.type(fill_value).__name__
+        raise TypeError(f"{name}(): argument 'fill_value' (position 2) must be Number, not {got}")
+    return fill_value
+
+
+def _kind_of_number(number):
+    """The type of a tensor made of one number: NumPy's count as Python's, and its bool as a float, as in torch."""
+    if isinstance(number, builtins.bool):
+        return np.dtype(np.bool_)
+    if isinstance(number, (builtins.int, np.integer)):
+        return np.dtype(np.int64)
+    return types.get_default_dtype().numpy
 
 
 def _like(make, name):
@@ -213,9 +249,8 @@ empty_like = _like(_cnn.empty, "empty_like")
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
               memory_format=None):  # fmt: skip
     """A tensor filled with one value, in the shape and type of input. See torch.full_like."""
-    if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()
-    array = new_like(np.full, input._a, fill_value, _numpy_type(dtype, input.dtype))
+    kind = _numpy_type(dtype, input.dtype)
+    array = new_like(np.full, input._a, as_value(_number("full_like", fill_value), kind), kind)
     return _finish(array, dtype, device, requires_grad, layout, memory_format)
 
 
@@ -231,31 +266,26 @@ def arange(start=None, end=None, step=1, *, dtype=None, layout=None, device=None
     for x in numbers:
         if not isinstance(x, (builtins.int, builtins.float, np.number)):
             raise TypeError(f"arange(): start, end and step must be numbers, got {builtins.type(x).__name__}")
-        if not np.isfinite(x):
-            raise RuntimeError(f"arange: unsupported range: {numbers[0]} -> {numbers[1]}")
+        if not math.isfinite(x):
+            raise RuntimeError(f"unsupported range: {numbers[0]} -> {numbers[1]}")
     start, end, step = numbers
+    if dtype is None:
+        floats = builtins.any(isinstance(x, (builtins.float, np.floating)) for x in numbers)
+        kind = types.get_default_dtype().numpy if floats else np.dtype(np.int64)
+    else:
+        kind = _numpy_type(dtype)
+    refuse_types("arange_cpu", kind)
+    if kind == np.int64:  # torch counts in this type, and for the others in float64
+        start, end, step = (as_value(x, kind) for x in numbers)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if dtype is None:
-        kind = types.get_default_dtype().numpy if any(isinstance(x, builtins.float) for x in numbers) else np.int64
-    else:
-        kind = dtype.numpy
-    kind = np.dtype(kind)
-    refuse_types("arange_cpu", kind)
-    if kind.kind != "f":
-        # Integers count with whole steps from a whole start; only int64 has a whole end as well.
-        whole = int(start), int(end), int(step)
-        if kind == np.int64:
-            if whole[2] == 0:
-                raise RuntimeError(f"step must be nonzero, got {step} as an integer")
-            return _finish(np.arange(*whole), dtype, device, requires_grad, layout)
-        count = math.ceil((end - start) / step)
-        array = (whole[0] + whole[2] * np.arange(count)).astype(kind)
-    else:
-        count = math.ceil((end - start) / step)
+    count = -((start - end) // step) if kind == np.int64 else math.ceil((end - start) / step)
+    if kind.kind == "f":
         array = (start + step * np.arange(count, dtype=np.float64)).astype(kind)
+    else:
+        array = (int(start) + int(step) * np.arange(count, dtype=np.int64)).astype(kind)
     return _finish(array, dtype, device, requires_grad, layout)
 
 
@@ -297,7 +327,7 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, pin_mem
 def _spaced(start, end, steps, kind, result=None):
     """As torch does: from both ends to the middle, in the result's precision; integers from whole ends, in double
     precision, multiplied and added without a rounding in between."""
-    start, end = kind.type(start), kind.type(end)
+    start, end = (kind.type(as_value(x, kind)) for x in (start, end))
     if steps == 1:
         return np.full(1, start, kind)
     exact = kind if kind.kind == "f" else np.dtype(np.float64)

@@ -10,6 +10,7 @@ from cnn.types import int64
 
 from ._register import function
 from .linear_algebra import _check_types
+from .promotion import refuse_types
 
 _ELLIPSIS = -1  # stands in a term for the dimensions of "..."
 
@@ -165,6 +166,8 @@ def einsum(equation, *operands):
     plain = [_plain(term, x, sizes) for term, x in zip(terms, operands, strict=True)]
     terms, operands = [term for term, _ in plain], [x for _, x in plain]
     _check_types("einsum", *operands)
+    if len(operands) > 1:
+        refuse_types("bmm", operands[0]._a.dtype)
     if operands[0]._a.dtype.kind != "f":
         uses = [c for term in terms for c in term]
         if any(uses.count(c) == 1 and c not in result for c in uses):  # a plain sum, which of integers is int64

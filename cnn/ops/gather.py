@@ -6,6 +6,7 @@ from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
 from ._register import both, method
+from .promotion import as_value
 from .shape import wrap_dim
 
 
@@ -122,6 +123,8 @@ def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
         raise TypeError(
             f"scatter(): argument 'src' (position 3) must be Tensor or a number, not {type(source).__name__}"
         )
+    else:
+        source = as_value(source, self._a.dtype)
     array = source._a if isinstance(source, Tensor) else None
     dim = _check_index("scatter", self, dim, index, source=array)
     return Scatter.apply_(self, source, dim, index._a, reduce)

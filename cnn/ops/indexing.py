@@ -10,6 +10,7 @@ from ._register import both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
 from .gather import Scatter, gather
 from .items import Index, put
+from .promotion import as_value, promote, refuse_types
 from .shape import wrap_dim
 
 
@@ -91,15 +92,8 @@ def index_fill_(self, dim, index, value):
     dim = wrap_dim(dim, self._a.ndim)
     if index._a.ndim > 1:
         raise RuntimeError("Index has to be a vector/scalar")
-    if isinstance(value, Tensor):
-        if value._a.ndim:
-            raise RuntimeError(
-                "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
-                f"{value._a.ndim} dimension(s)."
-            )
-        value = value.to(self.dtype)
-    else:
-        value = np.asarray(value, self._a.dtype)
+    value = _one_value("index_fill_", self, value)
+    value = value.to(self.dtype) if isinstance(value, Tensor) else np.asarray(value, self._a.dtype)
     return put(self, (...,) if self._a.ndim else (None,), _along("index_fill_", self, dim, index), value)
 
 
@@ -122,6 +116,8 @@ def _check_source(name, x, dim, index, source):
     """IndexError or RuntimeError, as torch has them, for a source that does not go with index and x."""
     if index._a.ndim > 1:
         raise RangeError(f"{name}(): Index should have dimension 1 or 0 (got {index._a.ndim})")
+    if source._a.dtype != x._a.dtype:
+        raise RuntimeError(f"{name}(): self ({x.dtype}) and source ({source.dtype}) must have the same scalar type")
     count, given = index._a.size, source._a.shape[dim] if source._a.ndim > dim else 1
     if count != given:
         raise RangeError(f"{name}(): Number of indices ({count}) should be equal to source.size(dim) ({given})")
@@ -146,7 +142,7 @@ def take(input, index):
 def take_along_dim(input, indices, dim=None):
     """The elements of input at indices along dim, whose other dimensions broadcast; of all elements without dim.
     See torch.take_along_dim."""
-    if indices._a.dtype != np.int64:
+    if indices._a.dtype != np.int64 and (dim is not None or indices._a.dtype != np.int32):
         raise RuntimeError("take_along_dim(): dtype of indices should be Long but got " + str(indices.dtype))
     if dim is None:
         input, indices, dim = input.reshape(-1), indices.reshape(-1), 0
@@ -186,6 +182,17 @@ class MaskedFill(Operation):
         return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv)
 
 
+def _one_value(name, x, value):
+    """A number, or a 0-d tensor, that takes places in x."""
+    if not isinstance(value, Tensor):
+        return as_value(value, x._a.dtype)
+    if value._a.ndim:
+        raise RuntimeError(
+            f"{name} only supports a 0-dimensional value tensor, but got tensor with {value._a.ndim} dimension(s)."
+        )
+    return value
+
+
 def _mask(x, mask, in_place=False):
     shape = broadcast_shape("masked_fill", x._a.shape, mask._a.shape)
     if in_place and shape != x._a.shape:
@@ -198,18 +205,20 @@ def _mask(x, mask, in_place=False):
 @both
 def masked_fill(input, mask, value):
     """value where mask is true. See torch.Tensor.masked_fill."""
-    return MaskedFill.apply(input, _mask(input, mask), value)
+    return MaskedFill.apply(input, _mask(input, mask), _one_value("masked_fill_", input, value))
 
 
 @method()
 def masked_fill_(self, mask, value):
     """masked_fill in place."""
-    return MaskedFill.apply_(self, _mask(self, mask, True), value)
+    return MaskedFill.apply_(self, _mask(self, mask, True), _one_value("masked_fill_", self, value))
 
 
 @both
 def masked_select(input, mask):
     """The elements where mask is true, in one dimension. See torch.masked_select."""
+    if mask._a.dtype != np.bool_:
+        raise RuntimeError(f"masked_select: expected BoolTensor for mask, got {mask.dtype}")
     shape = broadcast_shape("masked_select", input._a.shape, mask._a.shape)
     return input.expand(shape)[mask.expand(shape)]
 
@@ -408,11 +417,9 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
             "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
         )
     rows, values = sorted_sequence._a, input._a if isinstance(input, Tensor) else np.asarray(input)
-    if isinstance(input, Tensor) and values.dtype != rows.dtype:
-        raise RuntimeError(
-            "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
-            f"tensor's dtype {sorted_sequence.dtype} and input value tensor's dtype {input.dtype}"
-        )
+    kind = promote(sorted_sequence, input)
+    refuse_types("searchsorted_out_cpu", kind)
+    rows, values = rows.astype(kind, copy=False), values.astype(kind, copy=False)
     if rows.ndim == 0 or rows.ndim > 1 and rows.shape[:-1] != values.shape[:-1]:
         raise ShapeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "

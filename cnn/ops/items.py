@@ -16,6 +16,7 @@ from cnn.tensor import Tensor, _plain
 
 from ._register import function, method
 from .broadcasting import sum_to_shape
+from .promotion import as_value
 
 _ALL = slice(None)
 _LONGEST_SEQUENCE = 32  # a shorter list with slices, tensors or lists in it stands for a tuple
@@ -249,6 +250,8 @@ def _number(target, value):
     """The value of an assignment that is no Tensor, as an array of the target's type: numbers, also in lists."""
     if value is None or isinstance(value, str):
         raise TypeError(f"can't assign a {type(value).__name__} to a {target.type()}")
+    if isinstance(value, (bool, int, float, np.number, np.bool_)):
+        value = as_value(value, target._a.dtype)
     return np.asarray(_plain(value), target._a.dtype)
 
 

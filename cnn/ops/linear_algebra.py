@@ -11,7 +11,10 @@ from cnn.tensor import Tensor
 
 from ._quiet import quiet
 from ._register import both, function
+from .arithmetic import mul
 from .broadcasting import broadcast_shape, sum_to_shape
+from .operands import check_tensors
+from .promotion import refuse_types
 from .shape import wrap_dim
 
 
@@ -73,6 +76,10 @@ def matmul(input, other):
             f"mat1 and mat2 shapes cannot be multiplied ({left} and {right}): the last dimension of the first "
             f"({a.shape[-1]}) must equal the second-to-last of the second ({b.shape[-2 if b.ndim > 1 else 0]})"
         )
+    if a.dtype.kind == "b":
+        refuse_types(
+            "dot" if a.ndim == b.ndim == 1 else "addmm_impl_cpu_" if a.ndim < 3 and b.ndim < 3 else "bmm", a.dtype
+        )
     return Matmul.apply(input, other)
 
 
@@ -111,8 +118,9 @@ def dot(input, tensor):
 @both
 def inner(input, other):
     """The sum of the products along the last dimensions; the product, where one of the two is 0-d. See torch.inner."""
+    check_tensors("inner", input, other)
     if not input._a.ndim or not other._a.ndim:
-        return input * other
+        return mul(input, other)
     if input._a.shape[-1] != other._a.shape[-1]:
         raise ShapeError(
             "inner() the last dimension must match on both input tensors but got shapes "
@@ -143,22 +151,29 @@ def outer(input, vec2):
 @both
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     """beta * input + alpha * (mat1 @ mat2). See torch.addmm."""
-    return _combine(input, mm(mat1, mat2), beta, alpha)
+    return _combine("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 @both
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta * input + alpha * (batch1 @ batch2). See torch.baddbmm."""
-    return _combine(input, bmm(batch1, batch2), beta, alpha)
+    return _combine("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 @both
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """beta * input + alpha * (mat @ vec). See torch.addmv."""
-    return _combine(input, mv(mat, vec), beta, alpha)
+    return _combine("addmv", input, mv(mat, vec), beta, alpha)
 
 
-def _combine(input, product, beta, alpha):
+def _combine(name, input, product, beta, alpha):
+    kind = product._a.dtype
+    if input._a.dtype != kind:
+        raise DTypeError(
+            f"{name}: input and product must have the same dtype, but got {input.dtype} and {product.dtype}"
+        )
+    if kind.kind in "iu":  # fractions are cut off
+        beta, alpha = int(beta), int(alpha)
     product = product if alpha == 1 else product * alpha
     return product if beta == 0 else product + (input if beta == 1 else input * beta)
 

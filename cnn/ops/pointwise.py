@@ -9,7 +9,9 @@ from cnn.tensor import Tensor
 from ._register import alias, both, function, inplace, method
 from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .conversion import to_type
-from .promotion import promote, refuse_cast, refuse_types
+from .operands import check_tensors, prepare
+from .promotion import as_value, promote, refuse_cast, refuse_types
+from .promotion import title as type_title
 
 
 def _unary(name, compute, slope, needs="x", float_result=True, title=None, refuse=None):
@@ -127,12 +129,14 @@ class Round(Operation):
 @both
 def round(input, *, decimals=0):
     """Every element to the nearest integer, halves to the even one. See torch.round."""
+    refuse_types("round_vml_cpu" if decimals == 0 else "round_cpu", input._a.dtype, "biu" if decimals else "b")
     return Round.apply(input, decimals)
 
 
 @method()
 def round_(self, *, decimals=0):
     """round in place."""
+    refuse_types("round_vml_cpu" if decimals == 0 else "round_cpu", self._a.dtype, "biu" if decimals else "b")
     return Round.apply_(self, decimals)
 
 
@@ -146,13 +150,17 @@ class Atan2(Operation):
     def backward(ctx, dy):
         y, x = ctx.saved
         scaled = dy / (x * x + y * y)
-        return sum_to_shape(scaled * x, y.shape), sum_to_shape(-scaled * y, x.shape)
+        return (
+            sum_to_shape(scaled * x, y.shape) if ctx.needs[0] else None,
+            sum_to_shape(-scaled * y, x.shape) if ctx.needs[1] else None,
+        )
 
 
 @both
 def atan2(input, other):
     """The angle of (other, input). See torch.atan2."""
-    return Atan2.apply(input, other)
+    check_tensors("atan2", input, other)
+    return Atan2.apply(*prepare("atan2", input, other, float_result=True))
 
 
 alias("arctan2", atan2)
@@ -207,11 +215,15 @@ def _limits(name, input, min, max):
     limits = [x for x in given[1:] if isinstance(x, Tensor)]
     if not limits and input._a.dtype.kind == "f":
         return input, min, max
+    if not limits or len(given) == 3:
+        refuse_types("clamp_cpu" if limits else "clamp_scalar_cpu", promote(*given))
     for limit in limits:
         check_broadcast(name, input._a.shape, limit._a.shape)
     kind = promote(*given)
-    return [to_type(x, types.of_numpy(kind)) if isinstance(x, Tensor) and x._a.dtype != kind else x
-            for x in (input, min, max)]  # fmt: skip
+    return [
+        x if x is None else to_type(x, types.of_numpy(kind)) if isinstance(x, Tensor) else as_value(x, kind)
+        for x in (input, min, max)
+    ]
 
 
 @both
@@ -256,6 +268,9 @@ def clamp_max_(self, max):
     return clamp_(self, max=max)
 
 
+_NUMBERS = (bool, int, float, np.number, np.bool_)
+
+
 class Where(Operation):
     @staticmethod
     def forward(ctx, condition, a, b):
@@ -280,12 +295,19 @@ def where(condition, input=None, other=None):
     See torch.where."""
     if input is None:
         return condition.nonzero(as_tuple=True)
+    for position, (argument, x) in enumerate((("condition", condition), ("input", input), ("other", other)), 1):
+        if not isinstance(x, Tensor) and (x is condition or not isinstance(x, _NUMBERS)):
+            place = f"argument '{argument}' (position {position})"
+            raise TypeError(f"where(): {place} must be Tensor, not {type(x).__name__}")
+    if condition._a.dtype not in (np.bool_, np.uint8):
+        got = type_title(condition._a.dtype)
+        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {got}")
     kind = promote(input, other)
     a, b = (
-        (x if x._a.dtype == kind else x.to(kind)) if isinstance(x, Tensor) else np.asarray(x, kind)
+        (x if x._a.dtype == kind else x.to(kind)) if isinstance(x, Tensor) else np.asarray(as_value(x, kind), kind)
         for x in (input, other)
     )
-    condition = condition._a if isinstance(condition, Tensor) else np.asarray(condition)
+    condition = condition._a
     broadcast_shape("where", condition.shape, *((x._a if isinstance(x, Tensor) else x).shape for x in (a, b)))
     return Where.apply(condition, a, b)
 
@@ -342,7 +364,7 @@ def fill_(self, value):
         raise RuntimeError(
             f"fill_ only supports 0-dimension value tensor but got tensor with {value._a.ndim} dimensions."
         )
-    return Fill.apply_(self, value)
+    return Fill.apply_(self, value if isinstance(value, Tensor) else as_value(value, self._a.dtype))
 
 
 @method()

@@ -46,7 +46,7 @@ def promote(*operands):
             category = _category_of_number(x)
             rank = 0
             kind = (np.dtype(np.bool_), np.dtype(np.int64), types.get_default_dtype().numpy)[category]
-        ranked[rank] = kind if ranked[rank] is None else _wider(ranked[rank], kind)
+        ranked[rank] = kind if ranked[rank] is None else wider(ranked[rank], kind)
         categories[rank] = max(categories[rank], _CATEGORY[kind.kind])
     result = None
     best = -1
@@ -62,7 +62,7 @@ def title(kind):
     return _TITLES[types.of_numpy(kind).name]
 
 
-def _wider(a, b):
+def wider(a, b):
     """promote_types, but integers beside floats never widen the float."""
     if a == b:
         return a
@@ -115,7 +115,7 @@ def as_value(number, kind):
 @function
 def promote_types(type1, type2):
     """The type of a result computed from both. See torch.promote_types."""
-    return types.of_numpy(_wider(type1.numpy, type2.numpy))
+    return types.of_numpy(wider(type1.numpy, type2.numpy))
 
 
 @function

@@ -11,6 +11,7 @@ from cnn.tensor import Tensor
 from ._register import both, function, method
 from .broadcasting import broadcast_shape
 from .creation import _checked_size, _finish, _numpy_type
+from .promotion import refuse_types
 
 # ---- New tensors ---------------------------------------------------------------------------------------------------
 
@@ -91,6 +92,7 @@ def randperm(n, *, generator=None, dtype=None, layout=None, device=None, require
     kind = _numpy_type(dtype, types.int64)
     if kind.kind in "iub" and n - 1 > random._limits(kind)[1]:
         raise RuntimeError(f"n is too large for result tensor type: {n} values in {kind}")
+    refuse_types("randperm", kind)
     array = random.randperm_array(n, generator).astype(kind, copy=False)
     return _finish(array, dtype, device, requires_grad, layout)
 

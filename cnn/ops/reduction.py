@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 
-from cnn import _cnn
+from cnn import _cnn, types
 from cnn.autograd.function import Operation
 from cnn.tensor import Tensor
 
 from ._register import both, function, return_type
 from .arithmetic import maximum, minimum
 from .conversion import to_type
-from .promotion import title
+from .promotion import refuse_types, title
 from .shape import wrap_dim
 
 
@@ -40,13 +40,13 @@ def _spread(dy, shape, axes, keepdim):
 
 class Sum(Operation):
     @staticmethod
-    def forward(ctx, x, axes, keepdim):
+    def forward(ctx, x, axes, keepdim, kind):
         ctx.shape, ctx.axes, ctx.keepdim = x.shape, axes, keepdim
-        return np.add.reduce(x, axes, x.dtype if x.dtype.kind == "f" else np.int64, None, keepdim)
+        return np.add.reduce(x, axes, kind, None, keepdim)
 
     @staticmethod
     def backward(ctx, dy):
-        return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim), None, None
+        return _spread(dy, ctx.shape, ctx.axes, ctx.keepdim), None, None, None
 
 
 class Mean(Operation):
@@ -66,9 +66,9 @@ class Mean(Operation):
 
 class Prod(Operation):
     @staticmethod
-    def forward(ctx, x, axis, keepdim):
+    def forward(ctx, x, axis, keepdim, kind):
         ctx.saved, ctx.axis, ctx.keepdim = (x,), axis, keepdim
-        return x.prod(axis=axis, keepdims=keepdim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        return x.prod(axis=axis, keepdims=keepdim, dtype=kind)
 
     @staticmethod
     def backward(ctx, dy):
@@ -83,7 +83,7 @@ class Prod(Operation):
         others = left * right
         others = others.reshape(x.shape) if ctx.axis is None else np.moveaxis(others, -1, ctx.axis)
         axes = None if ctx.axis is None else (ctx.axis,)
-        return _spread(dy, x.shape, axes, ctx.keepdim) * others, None, None
+        return _spread(dy, x.shape, axes, ctx.keepdim) * others, None, None, None
 
 
 class Var(Operation):
@@ -150,16 +150,16 @@ class PickAlong(Operation):
 
 class CumSum(Operation):
     @staticmethod
-    def forward(ctx, x, dim):
+    def forward(ctx, x, dim, kind):
         ctx.dim = dim
-        y = np.cumsum(x, dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        y = np.cumsum(x, dim, dtype=kind)
         return y.reshape(x.shape)  # NumPy makes a 0-d array one of one element
 
     @staticmethod
     def backward(ctx, dy):
         if not dy.ndim:
-            return dy, None
-        return np.flip(np.cumsum(np.flip(dy, ctx.dim), ctx.dim), ctx.dim), None
+            return dy, None, None
+        return np.flip(np.cumsum(np.flip(dy, ctx.dim), ctx.dim), ctx.dim), None, None
 
 
 class LogSumExp(Operation):
@@ -189,22 +189,41 @@ def _typed(input, dtype, float_result=None):
     return input
 
 
+_INT64 = np.dtype(np.int64)
+
+
+def _summed(input, dtype):
+    """(input, the type to add up in): that of dtype, or int64 for integers."""
+    if dtype is not None:
+        return to_type(input, dtype), dtype.numpy
+    kind = input._a.dtype
+    return input, kind if kind.kind == "f" else _INT64
+
+
 @both
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over all elements or over dim; integers give int64. See torch.sum."""
-    return Sum.apply(_typed(input, dtype), _axes(input, dim), keepdim)
+    x, kind = _summed(input, dtype)
+    return Sum.apply(x, _axes(input, dim), keepdim, kind)
 
 
 @both
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over all elements or over dim. See torch.mean."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
+            f"Got: {title(dtype.numpy)}"
+        )
     return Mean.apply(_typed(input, dtype, "mean"), _axes(input, dim), keepdim)
 
 
 @both
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product over all elements or over one dimension. See torch.prod."""
-    return Prod.apply(_typed(input, dtype), None if dim is None else wrap_dim(dim, input._a.ndim), keepdim)
+    x, kind = _summed(input, dtype)
+    dim = None if dim is None else wrap_dim(dim, input._a.ndim)
+    return Prod.apply(x, dim if x._a.ndim else None, keepdim, kind)
 
 
 @both
@@ -322,10 +341,12 @@ def aminmax(input, *, dim=None, keepdim=False):
     return amin(input, dim, keepdim), amax(input, dim, keepdim)
 
 
-def _arg(input, dim, keepdim, find):
+def _arg(name, input, dim, keepdim, find):
+    if input._a.dtype.kind == "b":
+        raise RuntimeError(f"{name}(): does not support bool input")
     if dim is None:
         if input._a.size == 0:
-            raise IndexError("argmax(): Expected reduction dim to be specified for input.numel() == 0.")
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
         index = find(input._a)
         return Tensor._wrap(np.asarray(index, np.int64).reshape((1,) * input._a.ndim if keepdim else ()))
     if input._a.ndim == 0:
@@ -333,7 +354,7 @@ def _arg(input, dim, keepdim, find):
         return Tensor._wrap(np.zeros((), np.int64))
     dim = wrap_dim(dim, input._a.ndim)
     if input._a.shape[dim] == 0:
-        raise IndexError(f"argmax(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
     index = find(input._a, axis=dim)
     return Tensor._wrap(np.expand_dims(index, dim) if keepdim else index)
 
@@ -341,13 +362,13 @@ def _arg(input, dim, keepdim, find):
 @both
 def argmax(input, dim=None, keepdim=False):
     """Where the largest element is, the first on a tie. See torch.argmax."""
-    return _arg(input, dim, keepdim, np.argmax)
+    return _arg("argmax", input, dim, keepdim, np.argmax)
 
 
 @both
 def argmin(input, dim=None, keepdim=False):
     """Where the smallest element is, the first on a tie. See torch.argmin."""
-    return _arg(input, dim, keepdim, np.argmin)
+    return _arg("argmin", input, dim, keepdim, np.argmin)
 
 
 def _sort_index(array, dim, descending):
@@ -376,9 +397,14 @@ def argsort(input, dim=-1, descending=False, stable=False):
 @both
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """The k largest (smallest) elements along dim, in order. See torch.topk."""
+    if input._a.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     dim = wrap_dim(dim, input._a.ndim)
-    if not 0 <= k <= input._a.shape[dim]:
-        raise RuntimeError(f"selected index k out of range: k is {k}, dimension {dim} has size {input._a.shape[dim]}")
+    if not input._a.ndim and k in (0, 1):
+        return TopkResult(input.clone(), Tensor._wrap(np.zeros((), np.int64)))
+    size = input._a.shape[dim] if input._a.ndim else 1
+    if not 0 <= k <= size:
+        raise RuntimeError(f"selected index k out of range: k is {k}, dimension {dim} has size {size}")
     index = np.take(_sort_index(input._a, dim, largest), np.arange(k), axis=dim)
     return _pick(TopkResult, input, index, dim, True)
 
@@ -397,14 +423,15 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 @both
 def cumsum(input, dim, *, dtype=None):
     """Running sums along dim. See torch.cumsum."""
-    return CumSum.apply(_typed(input, dtype), wrap_dim(dim, input._a.ndim))
+    x, kind = _summed(input, dtype)
+    return CumSum.apply(x, wrap_dim(dim, input._a.ndim), kind)
 
 
 class CumProd(Operation):
     @staticmethod
-    def forward(ctx, x, dim):
+    def forward(ctx, x, dim, kind):
         ctx.saved, ctx.dim = (x,), dim
-        y = np.cumprod(x, dim, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
+        y = np.cumprod(x, dim, dtype=kind)
         return y.reshape(x.shape)  # NumPy makes a 0-d array one of one element
 
     @staticmethod
@@ -412,36 +439,44 @@ class CumProd(Operation):
         """dx[k] is the product before k times r[k] = dy[k] + x[k + 1] r[k + 1]: no division, so zeros do not matter."""
         (x,) = ctx.saved
         if not x.ndim or not x.size:
-            return dy, None
+            return dy, None, None
         x, rest = np.moveaxis(x, ctx.dim, 0), np.moveaxis(dy, ctx.dim, 0).copy()
         for k in range(len(x) - 2, -1, -1):
             rest[k] += x[k + 1] * rest[k + 1]
         rest[1:] *= np.cumprod(x[:-1], 0)
-        return np.moveaxis(rest, 0, ctx.dim), None
+        return np.moveaxis(rest, 0, ctx.dim), None, None
 
 
 @both
 def cumprod(input, dim, *, dtype=None):
     """Running products along dim. See torch.cumprod."""
-    return CumProd.apply(_typed(input, dtype), wrap_dim(dim, input._a.ndim))
+    x, kind = _summed(input, dtype)
+    return CumProd.apply(x, wrap_dim(dim, input._a.ndim), kind)
 
 
 @both
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow. See torch.logsumexp."""
-    return LogSumExp.apply(input, _axes(input, dim), keepdim)
+    x = input if input._a.dtype.kind == "f" else to_type(input, types.get_default_dtype())
+    return LogSumExp.apply(x, _axes(x, dim), keepdim)
 
 
 @both
 def all(input, dim=None, keepdim=False):
     """True where every element is true. See torch.all."""
-    return Tensor._wrap(np.asarray(np.all(input._a, axis=_axes(input, dim), keepdims=keepdim)))
+    return _truth(np.all, input, dim, keepdim)
 
 
 @both
 def any(input, dim=None, keepdim=False):
     """True where some element is true. See torch.any."""
-    return Tensor._wrap(np.asarray(np.any(input._a, axis=_axes(input, dim), keepdims=keepdim)))
+    return _truth(np.any, input, dim, keepdim)
+
+
+def _truth(f, input, dim, keepdim):
+    """A bool, but a uint8 for one: torch had no bools once."""
+    y = f(input._a, axis=_axes(input, dim), keepdims=keepdim)
+    return Tensor._wrap(np.asarray(y, np.uint8 if input._a.dtype == np.uint8 else np.bool_))
 
 
 @both
@@ -458,7 +493,9 @@ def bincount(input, weights=None, minlength=0):
         negative = f", got a {x.min()}" if x.dtype.kind in "iu" and x.size and x.min() < 0 else ""
         got = negative or f", got {input.dtype} of shape {list(x.shape)}"
         raise RuntimeError(f"bincount only supports 1-d non-negative integral inputs{got}")
-    return Tensor._wrap(np.bincount(x, None if weights is None else weights._a, minlength))
+    counts = np.bincount(x, None if weights is None else weights._a, minlength)
+    single = weights is not None and weights._a.dtype == np.float32
+    return Tensor._wrap(counts.astype(np.float32) if single else counts)
 
 
 @function
@@ -466,6 +503,7 @@ def histc(input, bins=100, min=0, max=0):
     """A histogram with equal bins. See torch.histc."""
     if bins < 1:
         raise RuntimeError(f"histc: bins must be > 0, got {bins}")
+    refuse_types("histogram_cpu", input._a.dtype, "biu")
     low, high = (input._a.min(), input._a.max()) if min == max == 0 else (min, max)
     return Tensor._wrap(np.histogram(input._a, bins, (low, high))[0].astype(input._a.dtype))
 
@@ -480,4 +518,8 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 @both
 def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean of what is not NaN. See torch.nanmean."""
+    if input._a.dtype.kind != "f":
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got " + title(input._a.dtype)
+        )
     return nansum(input, dim, keepdim, dtype=dtype) / (~input.isnan()).sum(dim, keepdim)

@@ -13,6 +13,7 @@ from cnn.tensor import Tensor, dim_range_message
 
 from ._register import alias, both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
+from .promotion import title
 
 
 def wrap_dim(dim, ndim):
@@ -555,6 +556,8 @@ def at_least(n, x):
 @both
 def flip(input, *dims):
     """The order along some dimensions reversed (a copy). See torch.flip."""
+    if not dims:
+        raise TypeError('flip() missing 1 required positional arguments: "dims"')
     dims = distinct_dims(shape_argument("flip", dims), input._a.ndim)
     return Flip.apply(input, dims if input._a.ndim else ())
 
@@ -615,10 +618,15 @@ def unfold(self, dimension, size, step):
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each element repeated; with counts alone, each number as often as it says. See torch.repeat_interleave."""
     if repeats is None:
-        input, repeats = Tensor._wrap(np.arange(input._a.shape[0])), input
+        if input._a.ndim != 1:
+            raise RuntimeError(f"repeat_interleave only accepts 1D vector as repeat, got {input._a.ndim} dimensions")
+        whole = input._a.dtype if input._a.dtype.kind == "i" else np.int64
+        input, repeats = Tensor._wrap(np.arange(input._a.shape[0], dtype=whole)), input
     x = input.reshape(-1) if dim is None else input
     dim = 0 if dim is None else wrap_dim(dim, x._a.ndim)
     counts = repeats._a if isinstance(repeats, Tensor) else repeats
+    if isinstance(repeats, Tensor) and counts.dtype not in (np.int32, np.int64):
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{title(counts.dtype)}'")
     index = np.repeat(np.arange(x._a.shape[dim]), counts)
     if output_size not in (None, index.size):
         raise RuntimeError(f"repeat_interleave(): output_size is {output_size}, but the repeats make {index.size}")
