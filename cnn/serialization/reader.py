@@ -14,7 +14,7 @@ from types import FunctionType
 
 import numpy as np
 
-from cnn import types
+from cnn import _cnn, types
 from cnn.errors import CheckpointError
 from cnn.nn.parameter import Parameter
 from cnn.tensor import Tensor
@@ -398,7 +398,7 @@ def is_module_class(value):
 
 def is_our_function(value, name):
     """A function of cnn's own that a Module keeps as an attribute, such as self.act = F.relu. It is not called."""
-    return type(value) is FunctionType and value.__module__.partition(".")[0] == "cnn" and value.__name__ == name
+    return type(value) in (FunctionType, _cnn.Function) and value.__module__.partition(".")[0] == "cnn" and value.__name__ == name
 
 
 def is_namespace(value):
