@@ -31,3 +31,19 @@ REFUSED = {
 
 # Besides its own name, what else may name the values of `*size`.
 ALSO_GATHERED = {"Tensor.view": "dtype"}
+
+# What arguments of these names must be, for errors that Python or NumPy raise where they are something else.
+INTEGERS = frozenset(
+    """
+    bins chunks decimals diagonal dim dim0 dim1 dim2 dimension dims end_dim k length m minlength n num_samples
+    offset repeats sections shape shifts size sizes split_size split_size_or_sections split_sizes start_dim steps
+    storage_offset stride upscale_factor downscale_factor
+    """.split()
+)
+NUMBERS = frozenset(
+    """
+    alpha atol base beta correction end exponent fill_value high low max mean min nan neginf other posinf q rtol start
+    std step value weight
+    """.split()
+)
+TYPES = frozenset("dtype type1 type2 from_ to".split())

@@ -14,7 +14,16 @@ from cnn import _cnn
 from cnn.errors import is_torchs, kind_name
 from cnn.tensor import Tensor
 
-from ._keywords import ALSO_GATHERED, LINALG_NAMES, NUMPY_NAMES, REFUSED, TAKES_OUT
+from ._keywords import (
+    ALSO_GATHERED,
+    INTEGERS,
+    LINALG_NAMES,
+    NUMBERS,
+    NUMPY_NAMES,
+    REFUSED,
+    TAKES_OUT,
+    TYPES,
+)
 from ._out import into
 from ._quiet import may_compute
 
@@ -85,8 +94,34 @@ def _explain(function, error, args, kwargs):
     foreign = next((value for value in (*args, *kwargs.values()) if is_torchs(value)), None)
     if foreign is not None and "PyTorch" not in str(error):
         return _no_tensor(function, foreign, args, kwargs)
-    if isinstance(error, AttributeError):
-        return _no_tensor(function, error.obj, args, kwargs)
+    if type(error).__module__ == "cnn.errors":
+        return None
+    better = _no_tensor(function, error.obj, args, kwargs) if isinstance(error, AttributeError) else None
+    return better or _wrong_kind(function, error, args, kwargs)
+
+
+def _wrong_kind(function, error, args, kwargs):
+    """The TypeError for text, a float or a list where torch wants integers, a number or a type."""
+    try:
+        given = inspect.signature(function.__wrapped__).bind(*args, **kwargs).arguments
+    except TypeError:
+        return None
+    for position, (argument, value) in enumerate(given.items(), "." not in function.path):
+        for item in value if isinstance(value, (tuple, list)) and argument in INTEGERS else (value,):
+            if argument in INTEGERS and isinstance(item, (str, bytes, float, dict, set)):
+                wanted = "int" if item is value else "tuple of ints"
+            elif argument in NUMBERS and isinstance(item, (str, bytes, list, tuple, dict, set)):
+                wanted = "Tensor or Number" if argument == "other" else "Number"
+            elif argument in NUMBERS and item is None and argument in ("other", "value", "fill_value", "exponent"):
+                wanted = "Tensor or Number"
+            elif argument in TYPES and isinstance(item, (str, int, float)):
+                wanted = "torch.dtype"
+            else:
+                continue
+            if f"'{argument}'" in str(error):
+                return None  # it says so already
+            place = f"argument '{argument}' (position {position})"
+            return TypeError(f"{function.__name__}(): {place} must be {wanted}, not {kind_name(item)}")
     return None
 
 

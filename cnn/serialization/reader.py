@@ -398,7 +398,11 @@ def is_module_class(value):
 
 def is_our_function(value, name):
     """A function of cnn's own that a Module keeps as an attribute, such as self.act = F.relu. It is not called."""
-    return type(value) in (FunctionType, _cnn.Function) and value.__module__.partition(".")[0] == "cnn" and value.__name__ == name
+    return (
+        type(value) in (FunctionType, _cnn.Function)
+        and value.__module__.partition(".")[0] == "cnn"
+        and value.__name__ == name
+    )
 
 
 def is_namespace(value):
