@@ -365,7 +365,7 @@ def stream_of(lib, n, shared=True):
 
 
 @needs_torch
-@pytest.mark.parametrize("n", [0, 1, 7, 10])
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 10])
 @pytest.mark.parametrize("options", [{}, {"batch_size": 3}, {"batch_size": 3, "drop_last": True}, {"batch_size": None}])
 def test_streams(n, options):
     a, b = ours.DataLoader(stream_of(ours, n), **options), theirs.DataLoader(stream_of(theirs, n), **options)

@@ -788,6 +788,22 @@ def test_clip_grad_norm(scale, norm_type):
 
 
 @needs_torch
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_clip_a_gradient_that_is_not_finite(special):
+    """It reaches all gradients through the common norm, as in torch; clipping each value keeps NaN."""
+    for clip in ("clip_grad_norm_", "clip_grad_value_"):
+        results = []
+        for lib in (cnn, torch):
+            params = [lib.nn.Parameter(lib.zeros(3)), lib.nn.Parameter(lib.zeros(2))]
+            for p, values in zip(params, ([0.5, special, -2.0], [3.0, 0.0]), strict=True):
+                p.grad = lib.tensor(values)
+            total = getattr(lib.nn.utils, clip)(params, 1.0)
+            results.append([p.grad.tolist() for p in params] + ([float(total)] if clip == "clip_grad_norm_" else []))
+        for ours, theirs in zip(*results, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@needs_torch
 def test_clip_grad_value():
     for lib in (cnn, torch):
         params = with_gradients(lib, 1.0)
