@@ -258,3 +258,45 @@ def test_matrices(every_isa, kind, shape):
             for title, got, expected in zip("y dx dw db".split(), (y, a.grad, c.grad, bias.grad), want, strict=True):
                 same_kind(got.detach().numpy(), expected, f"linear {title}, {number} {at} {special}")
             same_kind((a.detach() @ c.detach().T).numpy(), product, f"matmul, {number} {at} {special}")
+
+
+def test_a_depthwise_and_a_pointwise_layer_in_one_pass(every_isa):
+    """What is not finite between the two reaches the pixel's outputs, and no neighbour."""
+    if every_isa == "plain":
+        pytest.skip("the plain layer does one at a time")
+    random = rng(13)
+    x, w1, b1 = random.uniform(0.5, 1.5, (1, 64, 64, 65)), random.uniform(0.5, 1, (64, 1, 3, 3)), np.ones(64)
+    w2, b2 = random.uniform(0.5, 1, (64, 64, 1, 1)) * random.choice([-1, 1], (64, 64, 1, 1)), np.ones(64)
+    arrays = [a.astype(np.float32) for a in (x, w1, b1, w2, b2)]
+    cases = [(0, at, special) for at, special in places(x.shape)]
+    cases += [(1, (3, 0, 0, 0), np.nan), (1, (5, 0, 2, 2), np.inf), (3, (0, 7, 0, 0), -np.inf)]
+    for number, at, special in cases:
+        x, w1, b1, w2, b2 = (a.copy() for a in arrays)
+        (x, w1, b1, w2, b2)[number][at] = special
+        middle = conv2d_passes(x, w1, b1, np.zeros_like(x), padding=1, groups=64)[0]
+        want = conv2d_passes(middle, w2, b2, np.zeros((1, 64, 64, 65)))[0]
+        geometry = (1, 1, 1, 1, 1, 1, 1, 1, 64, CODE["auto"])
+        y = _cnn.conv2d_separable_forward(channels_last(x), w1, b1, *geometry, None, 0, w2, b2, None, 0)
+        assert y is not None, "not done in one pass"
+        same_kind(y, want, f"{number}, {at}, {special}")
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 2, "padding": 1, "output_padding": 1}])
+@pytest.mark.parametrize("channels", [(3, 5), (32, 32)])
+def test_a_transposed_convolution(every_isa, channels, options):
+    """It is a convolution's gradient, and its gradient a convolution."""
+    random = rng(14)
+    stride, padding = options.get("stride", 1), options.get("padding", 0)
+    for number, special in itertools.product((0, 1), SPECIALS):
+        x, w = random.uniform(0.5, 1.5, (2, channels[0], 8, 9)), random.uniform(0.5, 1.5, (*channels, 3, 3))
+        x, w = x.astype(np.float32), w.astype(np.float32)
+        (x, w)[number][(1, 2, 7, 8) if number == 0 else (2, 3, 0, 0)] = special
+        a, b = (cnn.from_numpy(v).requires_grad_(True) for v in (x, w))
+        y = F.conv_transpose2d(a, b, **options)
+        dy = random.uniform(0.5, 1.5, y.shape).astype(np.float32)
+        y.backward(cnn.from_numpy(dy))
+        zeros = np.zeros(channels[0])
+        forward = conv2d_passes(np.zeros(y.shape), w, zeros, x, stride, padding)[1]
+        dx, _, dw, _ = conv2d_passes(dy, w, zeros, x, stride, padding)
+        for title, got, want in (("y", y.detach(), forward), ("dx", a.grad, dx), ("dw", b.grad, dw)):
+            same_kind(got.numpy(), want, f"{title}, {number}, {special}")
