@@ -39,7 +39,6 @@ class Networks(Steps):
             f"torch.randn({n}, {channels}, {side}, {side})",
             f"torch.randn({2 * n}, {channels}, {side}, {side})[::2]",
             f"torch.randn({n}, {channels}, {side}, {2 * side})[:, :, :, ::2]",
-            f"torch.randn({n}, {channels}, {side}, {side}).transpose(2, 3)",
         )
         return made + self.pick("", "", ".detach().requires_grad_()", " * 1")
 
@@ -53,7 +52,7 @@ class Networks(Steps):
         forward = "".join(f"        {line}\n" for line in lines)
         text = (
             f"class Net{number}(nn.Module):\n"
-            f"    def __init__(self):\n        super().__init__()\n{set_up}"
+            f"    def __init__(self):\n        super().__init__()\n{set_up}{OFF_ZERO}"
             f"    def forward(self, x):\n{forward}        return {', '.join(results)}\n"
             f"m{number} = Net{number}()"
         )
@@ -106,6 +105,8 @@ class Networks(Steps):
         )  # fmt: skip
 
 
+# A bias of 0 behind a batch norm of equal values, or of one value, would leave a ReLU at its kink.
+OFF_ZERO = "        for p in self.parameters(): p.ndim == 1 and p.data.uniform_(0.2, 1)\n"
 OPTIMIZERS = [  # eps is large, so that rounding noise where a gradient should be 0 does not become a step
     "SGD({}, lr=0.05)", "SGD({}, lr=0.05, momentum=0.9, nesterov=True)", "SGD({}, lr=0.05, weight_decay=0.1)",
     "Adam({}, lr=0.01, eps=0.01)", "AdamW({}, lr=0.01, eps=0.01)", "Adagrad({}, lr=0.01, eps=0.01)",
@@ -238,7 +239,7 @@ ON_TENSORS = [
     "{new} = {h}.detach()", "{new} = {h}.detach()", "{new} = {h}.data", "{h}.mul_(2)", "{h}.add_(1)", "{h}.relu_()",
     "{h}.zero_()", "{h}[0] = 0.5", "{h}[:, 0] *= 2", "{h}.detach().numpy()[...] = 0.5", "x.detach().numpy()[0] = 0.5",
     "x.data.mul_(2)", "{h}.data.add_(1)", "{h}.register_hook(lambda g: g * 2)", "{h}.retain_grad()",
-    "log.append({h}.sum().item())", "log.append({h}.detach().clone())", "{h}.data_ptr()", "{h}.tolist()",
+    "log.append({h}.mean().item())", "log.append({h}.detach().clone())", "{h}.data_ptr()", "{h}.tolist()",
     "{new} = {h}.view({h}.size(0), -1)", "{new} = {h}.flatten(1)", "{h}.view({h}.size(0), -1).mul_(0.5)",
     "{new} = {h}[:, :1]", "{new} = {h}.permute(0, 2, 3, 1)", "{h}.detach().mul_(2)", "{new} = {h}.clone()",
     "{new} = {h} + {other}", "{new} = torch.cat([{h}, {h}], 1)", "{new} = copy.copy({h})", "{new} = {h} * 1",

@@ -211,7 +211,7 @@ class Steps:
 
     def guarded(self, line):
         """The line, now and then in another mode."""
-        if line is None or not self.chance(0.08):
+        if line is None or not self.chance(0.08) or "requires_grad" in line or "detach_" in line:
             return line
         return f"with torch.{self.pick('no_grad', 'no_grad', 'enable_grad', 'inference_mode')}(): {line}"
 

@@ -36,8 +36,24 @@ class ViewOfChanged(Node):
     def run_backward(self, grads):
         (dy,) = grads
         dx = np.zeros(self.shape, dy.dtype)
-        replay(dx, self.steps)[...] = dy
+        view = replay(dx, self.steps)
+        if _overlaps(view):  # expand, unfold: a place gets the sum of what its elements get
+            places = replay(np.arange(dx.size).reshape(dx.shape), self.steps)
+            np.add.at(dx.reshape(-1), places, dy)
+        else:
+            view[...] = dy
         return (dx,)
+
+
+def _overlaps(array):
+    """Whether elements may share memory; True, now and then, where they do not."""
+    reach = 0
+    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return True
+            reach += stride * (size - 1)
+    return False
 
 
 class WriteToView(Node):

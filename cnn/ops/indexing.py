@@ -63,8 +63,9 @@ def index_select(input, dim, index):
 def _along(name, x, dim, index, negative=True):
     """index along a dimension of x, as a tuple for x[...], checked."""
     places, size = index._a, x._a.shape[dim] if x._a.ndim else 1
-    if places.dtype not in (np.int32, np.int64):
-        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index")
+    if places.dtype not in ((np.int64,) if name == "index_fill_" else (np.int32, np.int64)):
+        kinds = "int64" if name == "index_fill_" else "int32 or int64"
+        raise RangeError(f"{name}(): Expected dtype {kinds} for index, got {index.dtype}")
     bad = places[(places < (-size if negative else 0)) | (places >= size)]
     if bad.size:
         raise RangeError(f"{name}(): index {bad.flat[0]} is out of bounds for dimension {dim} with size {size}")

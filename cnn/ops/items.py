@@ -243,6 +243,8 @@ def __getitem__(self, index):
     try:
         return Index.apply(base, arrays)
     except IndexError as error:
+        if 0 in base._a.shape and "out of bounds" in str(error):  # torch does not look at indices of nothing
+            return Index.apply(base, tuple(0 * p if isinstance(p, np.ndarray) else p for p in arrays))
         raise _index_error(error, arrays) from None
 
 

@@ -109,7 +109,7 @@ class Var(Operation):
                 dy = np.where(y == 0, 0, dy / (2 * y)).astype(dy.dtype)
             dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
             centred = x - x.mean(axis=ctx.axes, keepdims=True) if ctx.count else x
-            return dy * centred * x.dtype.type(2 / ctx.divisor), None, None, None, None
+            return dy * centred * (x.dtype.type(2) / x.dtype.type(ctx.divisor)), None, None, None, None
 
 
 class Extreme(Operation):
@@ -166,7 +166,7 @@ class LogSumExp(Operation):
     @staticmethod
     def forward(ctx, x, axes, keepdim):
         with np.errstate(all="ignore"):
-            top = np.max(x, axis=axes, keepdims=True)
+            top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
             top = np.where(np.isfinite(top), top, 0)
             y = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
         ctx.saved, ctx.axes, ctx.keepdim = (x, y), axes, keepdim
@@ -322,16 +322,30 @@ def min(input, dim=None, keepdim=False, *, other=None):
     return _extreme(input, dim, keepdim, False, MinResult, minimum)
 
 
+def _not_of_nothing(name, input, axes):
+    """axes, where there is something along them."""
+    shape = input._a.shape
+    for d in range(len(shape)) if axes is None else axes:
+        if shape[d] == 0:
+            if axes is None:
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+                    "dim with the 'dim' argument."
+                )
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+    return axes
+
+
 @both
 def amax(input, dim=(), keepdim=False):
     """The largest elements over dims; ties share the gradient. See torch.amax."""
-    return Extreme.apply(input, _axes(input, dim), keepdim, True)
+    return Extreme.apply(input, _not_of_nothing("amax", input, _axes(input, dim)), keepdim, True)
 
 
 @both
 def amin(input, dim=(), keepdim=False):
     """The smallest elements over dims; ties share the gradient. See torch.amin."""
-    return Extreme.apply(input, _axes(input, dim), keepdim, False)
+    return Extreme.apply(input, _not_of_nothing("amin", input, _axes(input, dim)), keepdim, False)
 
 
 @function
