@@ -242,7 +242,7 @@ ON_TENSORS = [
     "log.append({h}.mean().item())", "log.append({h}.detach().clone())", "{h}.data_ptr()", "{h}.tolist()",
     "{new} = {h}.view({h}.size(0), -1)", "{new} = {h}.flatten(1)", "{h}.view({h}.size(0), -1).mul_(0.5)",
     "{new} = {h}[:, :1]", "{new} = {h}.permute(0, 2, 3, 1)", "{h}.detach().mul_(2)", "{new} = {h}.clone()",
-    "{new} = {h} + {other}", "{new} = torch.cat([{h}, {h}], 1)", "{new} = copy.copy({h})", "{new} = {h} * 1",
+    "{new} = {h} + {other}", "{new} = torch.cat([{h}, {h}], 1)", "{new} = {h} * 1",
     "{h} += {other}", "{new} = np.asarray({h}.detach()).sum().item()", "{new} = {h}.mean((2, 3))",
     "{new} = {h}.contiguous()", "{h}.requires_grad", "{new} = {h}.numpy(force=True).sum().item()",
     "{new} = {h}.reshape(-1)[:3]", "{h}.requires_grad_()", "{new} = {h}.sum(); {new}.backward(retain_graph=True)",

@@ -458,3 +458,39 @@ def _write(a, b):
     a[0] = b[2]
     a[:, 3] = 1.0
     return a
+
+
+def test_in_place_with_itself():
+    """What backward needs of an argument in the written memory is its value before the write."""
+    for write, slope in [
+        (lambda y: y.mul_(y), lambda x: 2 * x),
+        (lambda y: y.div_(y), lambda x: 0 * x),
+        (lambda y: y.pow_(y), lambda x: x**x * (np.log(x) + 1)),
+        (lambda y: y.mul_(y.view(2, 2).t().t()), lambda x: 2 * x),
+    ]:
+        x = cnn.tensor([[1.0, 2.0], [3.0, 0.5]], dtype=cnn.float64, requires_grad=True)
+        y = x * 1
+        write(y)
+        y.sum().backward()
+        assert np.allclose(x.grad._a, slope(x.detach()._a), atol=1e-12)
+
+
+def test_a_gradient_on_the_way_is_taken_before_its_hooks():
+    """As torch has it: what autograd.grad returns for a tensor has seen its hooks only where the walk ends there."""
+    x = cnn.ones(1, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: g + 1)
+    assert [g.item() for g in cnn.autograd.grad(y.sum(), [y, x])] == [1, 4]
+    y = x * 2
+    y.register_hook(lambda g: g + 1)
+    assert cnn.autograd.grad(y.sum(), [y])[0].item() == 2
+
+
+def test_a_changed_view_whose_elements_share_memory():
+    """Each place gets the sum of what came for the elements that lie there."""
+    x = cnn.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x * 1
+    wide, windows = y.expand(4, 3), y.unfold(0, 2, 1)
+    y.mul_(2)
+    (wide.sum() + (windows * windows).sum()).backward()
+    assert x.grad.tolist() == [8 + 8, 8 + 2 * 16, 8 + 24]

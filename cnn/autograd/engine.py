@@ -36,10 +36,14 @@ def run_to(tensors, gradients, keep_graph, inputs):
     captured = [None] * len(inputs)
 
     def before(node, slots):
-        run_tensor_hooks(node, slots)
+        goes_on = only[node]  # then torch takes the gradient before the tensor's hooks have seen it
+        if not goes_on:
+            run_tensor_hooks(node, slots)
         for output, gradient in enumerate(slots):
             for position in wanted.get((node, output), ()):
                 captured[position] = gradient
+        if goes_on:
+            run_tensor_hooks(node, slots)
 
     def capture(slots):
         run_leaf_hooks(slots)

@@ -144,6 +144,13 @@ class Operation(Node):
             target._check_inplace(track)
         old_edge = edge_of(target) if needs[0] else None
         raw = [x._a if isinstance(x, Tensor) else x for x in args]
+        if track:  # y.mul_(y): what is saved of an argument in the same memory is its value before the write
+            raw = [
+                r.copy()
+                if isinstance(x, Tensor) and (x is target or x._box is not None and x._box is target._box)
+                else r
+                for x, r in zip(args, raw, strict=True)
+            ]
         if hasattr(cls, "forward_") and target._a.flags.writeable:
             out = cls.forward_(ctx, target._a, *raw)
         else:
