@@ -20,17 +20,18 @@ train: $(VENV)/installed ## set everything up, then train and test the network o
 
 build: $(VENV)/installed ## make the virtual environment and build the extension into it
 
-# An editable install: changes in cnn/ count at once, changes in csrc/ after `make build`.
+# An editable install: changes in cnn/ count at once, changes in csrc/ after `make build`. As a folder on the path (compat),
+# so that beside the clone `import cnn` does not take the clone's folder for the package.
 $(VENV)/installed: $(SOURCES)
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@echo "building cnn into $(VENV) (a minute or two the first time)"
 	$(PIP) install 'setuptools>=77' 'numpy>=2'
-	$(PIP) install --no-build-isolation --editable .
+	$(PIP) install --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 # PyTorch is what the tests and benchmarks compare with; the library itself never uses it.
 $(VENV)/tested: $(VENV)/installed
-	$(PIP) install --no-build-isolation --editable '.[test,lint]'
+	$(PIP) install --no-build-isolation --config-settings editable_mode=compat --editable '.[test,lint]'
 	$(PIP) install '$(TORCH)' && $(PIP) install --no-deps '$(TORCHVISION)' \
 		|| echo "PyTorch could not be installed: the tests that compare with it will be skipped"
 	@touch $@
