@@ -30,6 +30,8 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """x, but not below min_val and not above max_val; any shape. With inplace=True the input itself is changed."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if getattr(input, "_a", None) is not None and input._a.dtype.kind in "iu":
+        return input.clamp_(int(min_val), int(max_val)) if inplace else input.clamp(int(min_val), int(max_val))
     apply = HardtanhOperation.apply_ if inplace else HardtanhOperation.apply
     return apply(input, min_val, max_val)
 

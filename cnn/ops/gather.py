@@ -19,7 +19,8 @@ class Gather(Operation):
     @staticmethod
     def backward(ctx, dy):
         dx = np.zeros(ctx.shape, dy.dtype)
-        np.add.at(np.atleast_1d(dx), ctx.place, dy)
+        if dy.size:
+            np.add.at(np.atleast_1d(dx), ctx.place, dy)
         return dx, None, None
 
 

@@ -304,6 +304,9 @@ def diag(input, diagonal=0):
 @both
 def trace(input):
     """The sum of the diagonal. See torch.trace."""
+    if input._a.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._a.ndim}")
+    refuse_types("trace", input._a.dtype)
     return diagonal(input).sum()
 
 

@@ -244,7 +244,10 @@ def __getitem__(self, index):
         return Index.apply(base, arrays)
     except IndexError as error:
         if 0 in base._a.shape and "out of bounds" in str(error):  # torch does not look at indices of nothing
-            return Index.apply(base, tuple(0 * p if isinstance(p, np.ndarray) else p for p in arrays))
+            try:
+                return Index.apply(base, tuple(0 * p if isinstance(p, np.ndarray) else p for p in arrays))
+            except IndexError as second:
+                error = second
         raise _index_error(error, arrays) from None
 
 

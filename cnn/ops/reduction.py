@@ -397,6 +397,7 @@ def _sort_index(array, dim, descending):
 def sort(input, dim=-1, descending=False, stable=False):
     """(values, indices) in order along dim. See torch.sort."""
     if input._a.ndim == 0:
+        wrap_dim(dim, 0)
         return SortResult(input.clone(), Tensor._wrap(np.zeros((), np.int64)))
     dim = wrap_dim(dim, input._a.ndim)
     return _pick(SortResult, input, _sort_index(input._a, dim, descending), dim, True)
@@ -426,10 +427,15 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 @both
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest element along dim. See torch.kthvalue."""
+    refuse_types("kthvalue_cpu", input._a.dtype)
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim] if input._a.ndim else 1
+    if size == 0:
+        raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= k <= size:
         raise RuntimeError(f"kthvalue(): selected number k out of range: k is {k}, dimension {dim} has size {size}")
+    if not input._a.ndim:
+        return KthvalueResult(input.clone(), Tensor._wrap(np.zeros((), np.int64)))
     index = np.take(_sort_index(input._a, dim, False), [k - 1], axis=dim)
     return _pick(KthvalueResult, input, index, dim, keepdim)
 
@@ -525,6 +531,15 @@ def histc(input, bins=100, min=0, max=0):
 @both
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements, in order. See torch.unique."""
+    shape = input._a.shape
+    if dim is not None:
+        if not shape:
+            raise IndexError(f"unique(): Dimension specified as {dim} but tensor has no dimensions")
+        dim = wrap_dim(dim, len(shape))
+        if 0 in shape[:dim] + shape[dim + 1 :]:
+            raise RuntimeError(
+                "unique(): There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
+            )
     result = np.unique(input._a, return_inverse=return_inverse, return_counts=return_counts, axis=dim)
     return tuple(map(Tensor._wrap, result)) if isinstance(result, tuple) else Tensor._wrap(result)
 

@@ -626,6 +626,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         input, repeats = Tensor._wrap(np.arange(input._a.shape[0], dtype=whole)), input
     x = input.reshape(-1) if dim is None else input
     dim = 0 if dim is None else wrap_dim(dim, x._a.ndim)
+    if not x._a.ndim:
+        raise IndexError(f"repeat_interleave(): Dimension specified as {dim} but tensor has no dimensions")
     counts = repeats._a if isinstance(repeats, Tensor) else repeats
     if isinstance(repeats, Tensor) and counts.dtype not in (np.int32, np.int64):
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{title(counts.dtype)}'")
