@@ -523,6 +523,7 @@ def gradient_of_a_tensor_that_was_not_used_and_is_wanted(T):
 
 
 @needs_torch
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_as_torch(name):
     assert observe(PROGRAMS[name], cnn) == observe(PROGRAMS[name], torch)

@@ -96,6 +96,7 @@ class Operation(Node):
     """
 
     is_view = False
+    saves_output_for_input = False  # saved[0] is the output because it is there anyway; the input would do
     may_overlap = False  # whether it may be applied in place where several elements share one place in memory
 
     @staticmethod
@@ -151,12 +152,15 @@ class Operation(Node):
                 else r
                 for x, r in zip(args, raw, strict=True)
             ]
+        _keep_output(target)
         if hasattr(cls, "forward_") and target._a.flags.writeable:
-            out = cls.forward_(ctx, target._a, *raw)
+            cls.forward_(ctx, target._a, *raw)
         else:
             old = target._a.copy() if track else target._a
             out = cls.forward(ctx, old, *raw)
             _copy_into(target._a, out)
+            if ctx.saved:  # an output that is saved is the target's now
+                ctx.saved = tuple([target._a if a is out else a for a in ctx.saved])
         target._bump()
         if track:
             ctx.take_number()
@@ -165,6 +169,15 @@ class Operation(Node):
                 ctx.remember_versions(all_args, ())
             target._rebase(ctx)
         return target
+
+
+def _keep_output(target):
+    """Before a tensor is changed: the operation that made it may have saved the output in place of its input."""
+    base = target if target._base is None else target._base
+    node = base._node
+    if isinstance(node, Operation) and node.saves_output_for_input and node.saved and node.saved[0] is base._a:
+        node.saved = (node.saved[0].copy(order="K"), *node.saved[1:])
+        node._versions = ()
 
 
 def check_overlap(array):

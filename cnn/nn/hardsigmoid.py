@@ -7,6 +7,8 @@ from .module import Module
 
 
 class HardsigmoidOperation(Operation):
+    saves_output_for_input = True
+
     @staticmethod
     def forward(ctx, x):
         y = _cnn.hardsigmoid_forward(x)

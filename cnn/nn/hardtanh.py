@@ -7,6 +7,8 @@ from .module import Module
 
 
 class HardtanhOperation(Operation):
+    saves_output_for_input = True
+
     @staticmethod
     def forward(ctx, x, low, high):
         y = _cnn.hardtanh_forward(x, low, high)

@@ -17,6 +17,16 @@ class KlDiv(PairLoss):
     slope = _cnn.kl_div_backward
     target_slope = _cnn.kl_div_backward_target
 
+    @staticmethod
+    def forward(ctx, x, target, each, log_target, reduction):
+        loss = PairLoss.forward(ctx, x, target, each, log_target, reduction)
+        # Only the target's gradient reads x. Of logarithms torch keeps what it made of them, not the tensors.
+        if log_target:
+            target = target.copy()
+            x = x.copy() if ctx.needs[1] else target
+        ctx.saved = (x if ctx.needs[1] else target, target, each)
+        return loss
+
 
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target (log(target) - input), reduced: how far `target` is from the distribution whose logarithm is `input`. With

@@ -2,6 +2,8 @@
 https://docs.pytorch.org/docs/stable/generated/torch.nn.L1Loss.html.
 """
 
+import numpy as np
+
 from cnn import _cnn
 
 from .pair_loss import PairLoss, same_size, weighted
@@ -11,6 +13,14 @@ from .reduction import Loss, legacy_reduction, reduction_number
 class L1Loss_(PairLoss):
     loss = _cnn.l1_loss_forward
     slope = _cnn.l1_loss_backward
+
+    @staticmethod
+    def forward(ctx, x, target, each, p, reduction):
+        loss = PairLoss.forward(ctx, x, target, each, p, reduction)
+        if ctx.needs[0] or ctx.needs[1]:  # as torch, which puts this loss together from a difference and abs
+            difference = np.asarray(x - target)
+            ctx.saved = (difference, np.zeros_like(difference), each)
+        return loss
 
     def name(self):
         # torch puts this loss together from abs and a reduction

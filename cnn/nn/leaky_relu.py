@@ -9,6 +9,8 @@ from .module import Module
 class LeakyRelu(Operation):
     """Backward needs only the sign of x, which y shows as long as the slope is not negative: then x is not kept."""
 
+    saves_output_for_input = True
+
     @staticmethod
     def forward(ctx, x, slope):
         y = _cnn.leaky_relu_forward(x, slope)

@@ -19,18 +19,18 @@ class Addmm(Operation):
 
     @staticmethod
     def forward(ctx, x, weight, bias):
-        ctx.has_bias = bias is not None
-        ctx.saved = (x, weight)
+        ctx.has_bias, ctx.shape = bias is not None, weight.shape
+        ctx.saved = (x if ctx.needs[1] else None, weight if ctx.needs[0] else None)
         return _cnn.linear_forward(x, weight, bias)
 
     @staticmethod
     def backward(ctx, dy):
         x, weight = ctx.saved
         want_dx, want_dw, want_db = ctx.needs
-        few = x.ndim == 2 and 1 <= x.shape[0] <= OuterProducts.MOST_ROWS
-        if want_dw and few and weight.size >= OuterProducts.SMALLEST_WEIGHT:
+        few = dy.ndim == 2 and 1 <= dy.shape[0] <= OuterProducts.MOST_ROWS
+        if want_dw and few and math.prod(ctx.shape) >= OuterProducts.SMALLEST_WEIGHT:
             dx, _, db = _cnn.linear_backward(dy, x, weight, want_dx, False, want_db)
-            return dx, OuterProducts(dy, x, weight), db
+            return dx, OuterProducts(dy, x), db
         return _cnn.linear_backward(dy, x, weight, want_dx, want_dw, want_db)
 
 

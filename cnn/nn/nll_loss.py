@@ -12,7 +12,7 @@ from .sizes import lies_channels_last
 
 class NllLoss(Operation):
     @staticmethod
-    def forward(ctx, x, target, weight, ignore_index, reduction):
+    def forward(ctx, x, target, weight, ignore_index, reduction, _):
         ctx.lone = x.ndim == 1
         scores = x[None] if ctx.lone else x
         loss, scale = _cnn.nll_loss_forward(scores, target, weight, ignore_index, reduction)
@@ -41,7 +41,8 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     check_tensors("nll_loss", input=input, target=target)
     number = reduction_number(reduction)
     _, classes = class_indices(input, target, "nll_loss")
-    return NllLoss.apply(input, classes, None if weight is None else weight._a, int(ignore_index), number)
+    weight = None if weight is None else weight.detach()
+    return NllLoss.apply(input, classes, weight, int(ignore_index), number, target)
 
 
 class NLLLoss(WeightedLoss):

@@ -9,7 +9,7 @@ from cnn.tensor import Tensor
 
 from ._quiet import quiet
 from ._register import alias, both, method
-from .broadcasting import check_broadcast, sum_to_shape
+from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .operands import cast, check_tensors, kind_for, kind_of, prepare, raw, refuse_bools, refuse_zeros, scaled, shape_of
 from .promotion import as_operand, promote, refuse_cast, refuse_types
 
@@ -67,35 +67,45 @@ class Sub(Operation):
 
 
 class Mul(Operation):
+    shapes = None
+
     @staticmethod
     def forward(ctx, a, b):
-        ctx.saved = (a, b)
+        needs_a, needs_b, *_ = ctx.needs
+        ctx.saved, ctx.shapes = (a if needs_b else None, b if needs_a else None), (shape_of(a), shape_of(b))
         return _cnn.mul(a, b)
 
     @staticmethod
     def backward(ctx, dy):
         a, b = ctx.saved
+        shape_a, shape_b = ctx.shapes or (dy.shape, dy.shape)
         return (
-            sum_to_shape(_cnn.mul(dy, b), shape_of(a)) if ctx.needs[0] else None,
-            sum_to_shape(_cnn.mul(dy, a), shape_of(b)) if ctx.needs[1] else None,
+            sum_to_shape(_cnn.mul(dy, b), shape_a) if ctx.needs[0] else None,
+            sum_to_shape(_cnn.mul(dy, a), shape_b) if ctx.needs[1] else None,
         )
 
 
 class Div(Operation):
     @staticmethod
     def forward(ctx, a, b):
-        ctx.saved = (a, b)
+        ctx.shapes = shape_of(a), shape_of(b)
         with np.errstate(all="ignore"):
+            if ctx.needs[1] and not isinstance(a, np.ndarray):  # as torch, which multiplies a reciprocal
+                ctx.saved = (a, None, np.reciprocal(b))
+            else:
+                ctx.saved = (a if ctx.needs[1] else None, b)
             return np.divide(a, b)
 
     @staticmethod
     def backward(ctx, dy):
-        a, b = ctx.saved
+        a, b, *reciprocal = ctx.saved
+        if reciprocal:
+            return None, _cnn.mul(_cnn.mul(dy, np.square(reciprocal[0])), -float(a))
         with np.errstate(all="ignore"):
             da = dy / b
             return (
-                sum_to_shape(da, shape_of(a)) if ctx.needs[0] else None,
-                sum_to_shape(-da * (a / b), shape_of(b)) if ctx.needs[1] else None,
+                sum_to_shape(da, ctx.shapes[0]) if ctx.needs[0] else None,
+                sum_to_shape(-da * (a / b), ctx.shapes[1]) if ctx.needs[1] else None,
             )
 
 
@@ -113,7 +123,7 @@ class Pow(Operation):
     def forward(ctx, a, b):
         with np.errstate(all="ignore"):
             y = _power(a, b)
-        ctx.saved = (a, b, y)
+        ctx.saved = (a, b, y if ctx.needs[1] else None)
         return y
 
     @staticmethod
@@ -133,17 +143,20 @@ class Pow(Operation):
 class Remainder(Operation):
     @staticmethod
     def forward(ctx, a, b):
-        ctx.saved = (a, b)
+        ctx.shapes = shape_of(a), shape_of(b)
+        if ctx.needs[1]:
+            ctx.saved = (a, b)
         with np.errstate(all="ignore"):
             return np.remainder(a, b)
 
     @staticmethod
     def backward(ctx, dy):
+        da = sum_to_shape(dy, ctx.shapes[0]) if ctx.needs[0] else None
+        if not ctx.needs[1]:
+            return da, None
         a, b = ctx.saved
-        return (
-            sum_to_shape(dy, shape_of(a)) if ctx.needs[0] else None,
-            sum_to_shape(-dy * np.floor_divide(a, b), shape_of(b)) if ctx.needs[1] else None,
-        )
+        with np.errstate(all="ignore"):
+            return da, sum_to_shape(-dy * np.floor_divide(a, b), ctx.shapes[1])
 
 
 class Fmod(Operation):
@@ -209,6 +222,31 @@ class Select2(Operation):
 
     def name(self):
         return "MaximumBackward0" if self.better is np.greater else "MinimumBackward0"
+
+
+class Lerp(Operation):
+    """a + weight (b - a). Only a weight that is a tensor is saved, and only for its own gradient the other two."""
+
+    @staticmethod
+    def forward(ctx, a, b, weight):
+        difference = _cnn.sub(b, a)
+        ctx.shapes, ctx.weight = (a.shape, b.shape, shape_of(weight)), None
+        if isinstance(weight, np.ndarray):
+            ctx.saved = (weight, a if ctx.needs[2] else None, b if ctx.needs[2] else None)
+        else:
+            ctx.weight = weight
+        return _cnn.add(a, _cnn.mul(difference, weight))
+
+    @staticmethod
+    def backward(ctx, dy):
+        weight, a, b = ctx.saved or (ctx.weight, None, None)
+        of_a, of_b, of_weight = ctx.shapes
+        db = _cnn.mul(dy, weight) if ctx.needs[0] or ctx.needs[1] else None
+        return (
+            sum_to_shape(_cnn.sub(dy, db), of_a) if ctx.needs[0] else None,
+            sum_to_shape(db, of_b) if ctx.needs[1] else None,
+            sum_to_shape(_cnn.mul(dy, _cnn.sub(b, a)), of_weight) if ctx.needs[2] else None,
+        )
 
 
 @both
@@ -343,7 +381,8 @@ def lerp(input, end, weight):
         refuse_types("lerp_kernel_tensor", kind, "biu")
         input, end, weight = (cast(x, kind) for x in (input, end, weight))
     refuse_types("lerp_kernel_scalar", kind, "biu")
-    return input + weight * (end - input)
+    broadcast_shape("lerp", *[x._a.shape for x in (input, end, weight) if isinstance(x, Tensor)])
+    return Lerp.apply(input, end, weight)
 
 
 @both

@@ -184,7 +184,7 @@ class Qr(Operation):
         if mode == "r":
             return np.zeros(0, a.dtype), np.linalg.qr(a, mode="r")
         q, r = np.linalg.qr(a, mode=mode)
-        ctx.saved = (a, q, r)
+        ctx.saved = (a if a.shape[-2] < a.shape[-1] else None, q, r)
         return q, r
 
     @staticmethod

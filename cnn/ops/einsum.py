@@ -20,14 +20,16 @@ class Einsum(Operation):
 
     @staticmethod
     def forward(ctx, terms, result, *arrays):
-        ctx.saved, ctx.terms, ctx.result = arrays, terms, result
+        wanted = [i for i in range(len(arrays)) if ctx.needs[i + 2]]
+        ctx.saved = tuple([a if any(j != i for j in wanted) else None for i, a in enumerate(arrays)])
+        ctx.shapes, ctx.terms, ctx.result = [a.shape for a in arrays], terms, result
         return _einsum(zip(arrays, terms, strict=True), result)
 
     @staticmethod
     def backward(ctx, dy):
         """Each operand's gradient is the sum of products of dy with the other operands."""
         gradients = []
-        for i, (term, array) in enumerate(zip(ctx.terms, ctx.saved, strict=True)):
+        for i, (term, shape) in enumerate(zip(ctx.terms, ctx.shapes, strict=True)):
             if not ctx.needs[i + 2]:
                 gradients.append(None)
                 continue
@@ -35,7 +37,7 @@ class Einsum(Operation):
             seen = set(ctx.result).union(*[t for _, t in others])
             g = _einsum([(dy, ctx.result), *others], [c for c in term if c in seen])
             index = tuple(slice(None) if c in seen else None for c in term)
-            gradients.append(np.broadcast_to(g[index], array.shape))
+            gradients.append(np.broadcast_to(g[index], shape))
         return None, None, *gradients
 
 

@@ -13,14 +13,14 @@ from .shape import wrap_dim
 class Gather(Operation):
     @staticmethod
     def forward(ctx, x, dim, index):
-        ctx.shape, ctx.place = x.shape, _places("gather", x.shape, dim, index)
-        return np.atleast_1d(x)[ctx.place].reshape(index.shape)
+        ctx.shape, ctx.saved = x.shape, _places("gather", x.shape, dim, index)
+        return np.atleast_1d(x)[ctx.saved].reshape(index.shape)
 
     @staticmethod
     def backward(ctx, dy):
         dx = np.zeros(ctx.shape, dy.dtype)
         if dy.size:
-            np.add.at(np.atleast_1d(dx), ctx.place, dy)
+            np.add.at(np.atleast_1d(dx), ctx.saved, dy)
         return dx, None, None
 
 
@@ -71,7 +71,7 @@ def gather(input, dim, index, *, sparse_grad=False):
     """out[i][j] = input[index[i][j]][j] for dim 0. See torch.gather."""
     if sparse_grad:
         raise NotImplementedError("cnn.gather(): sparse_grad=True is not supported: cnn has no sparse tensors")
-    return Gather.apply(input, _check_index("gather", input, dim, index, "input"), index._a)
+    return Gather.apply(input, _check_index("gather", input, dim, index, "input"), index)
 
 
 _AT = {"add": np.add.at, "multiply": np.multiply.at}
@@ -80,17 +80,19 @@ _AT = {"add": np.add.at, "multiply": np.multiply.at}
 class Scatter(Operation):
     @staticmethod
     def forward_(ctx, x, source, dim, index, reduce):
-        ctx.place, ctx.index, ctx.reduce = _places("scatter", x.shape, dim, index), index.shape, reduce
-        ctx.shape = np.shape(source)
+        place = _places("scatter", x.shape, dim, index)
+        ctx.index, ctx.reduce, ctx.shape = index.shape, reduce, np.shape(source)
+        if ctx.needs[1] or reduce is None:
+            ctx.saved = place
         part = np.asarray(source).astype(x.dtype, copy=False)
         if np.ndim(source):
             part = part[tuple(slice(0, n) for n in index.shape)].reshape(
-                ctx.place[0].shape if not index.size else index.shape
+                place[0].shape if not index.size else index.shape
             )
         if reduce is not None:
-            _AT[reduce](np.atleast_1d(x), ctx.place, part)
+            _AT[reduce](np.atleast_1d(x), place, part)
         else:
-            np.atleast_1d(x)[ctx.place] = part
+            np.atleast_1d(x)[place] = part
         return x
 
     @staticmethod
@@ -100,12 +102,12 @@ class Scatter(Operation):
         ds = None
         if ctx.needs[1]:
             ds = np.zeros(ctx.shape, dy.dtype)
-            values = np.atleast_1d(dy)[ctx.place].reshape(ctx.index)
+            values = np.atleast_1d(dy)[ctx.saved].reshape(ctx.index)
             ds[tuple(slice(0, n) for n in values.shape)] = values
         dx = dy
         if ctx.reduce is None:
             dx = dy.copy()
-            np.atleast_1d(dx)[ctx.place] = 0
+            np.atleast_1d(dx)[ctx.saved] = 0
         return dx, ds, None, None, None
 
 
@@ -128,14 +130,14 @@ def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
         source = as_value(source, self._a.dtype)
     array = source._a if isinstance(source, Tensor) else None
     dim = _check_index("scatter", self, dim, index, source=array)
-    return Scatter.apply_(self, source, dim, index._a, reduce)
+    return Scatter.apply_(self, source, dim, index, reduce)
 
 
 @method()
 def scatter_add_(self, dim, index, src):
     """self[index[i][j]][j] += src[i][j] for dim 0. See torch.Tensor.scatter_add_."""
     dim = _check_index("scatter_add", self, dim, index, source=src._a)
-    return Scatter.apply_(self, src, dim, index._a, "add")
+    return Scatter.apply_(self, src, dim, index, "add")
 
 
 @both

@@ -110,7 +110,7 @@ def index_copy_(self, dim, index, source):
     check_overlap(self._a)
     arrays = _along("index_copy_", self, dim, index, negative=False)
     _check_source("index_copy_", self, dim, index, source)
-    return put(self, (...,) if self._a.ndim else (None,), arrays, source)
+    return put(self, (...,) if self._a.ndim else (None,), arrays, source, tensors=(index,))
 
 
 def _check_source(name, x, dim, index, source):
@@ -167,19 +167,20 @@ class MaskedFill(Operation):
 
     @staticmethod
     def forward(ctx, x, mask, value):
-        ctx.mask, ctx.shape = mask, x.shape
+        ctx.saved, ctx.shape = (mask,), x.shape
         return np.where(mask, np.asarray(value, x.dtype), x)
 
     @staticmethod
     def forward_(ctx, x, mask, value):
-        ctx.mask, ctx.shape = mask, x.shape
+        ctx.saved, ctx.shape = (mask,), x.shape
         np.copyto(x, np.asarray(value, x.dtype), where=mask)
         return x
 
     @staticmethod
     def backward(ctx, dy):
-        kept = np.where(ctx.mask, dy.dtype.type(0), dy)
-        dv = np.where(ctx.mask, dy, dy.dtype.type(0)).sum() if ctx.needs[2] else None
+        (mask,) = ctx.saved
+        kept = np.where(mask, dy.dtype.type(0), dy)
+        dv = np.where(mask, dy, dy.dtype.type(0)).sum() if ctx.needs[2] else None
         return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv)
 
 
@@ -200,7 +201,7 @@ def _mask(x, mask, in_place=False):
         raise ShapeError(f"output with shape {list(x._a.shape)} doesn't match the broadcast shape {list(shape)}")
     if mask._a.dtype.kind != "b":
         raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype " + mask.dtype.name)
-    return mask._a
+    return mask
 
 
 @both

@@ -40,30 +40,33 @@ class Select(Operation):
 
 
 class Index(Operation):
-    """An index of arrays, with slices where a dimension has none."""
+    """An index of arrays, with slices where a dimension has none. The tensors that the arrays come from follow it, so
+    that a change of them is noticed."""
 
     @staticmethod
-    def forward(ctx, x, index):
-        ctx.shape, ctx.index = x.shape, index
+    def forward(ctx, x, index, *_):
+        ctx.shape, ctx.saved = x.shape, index
         y = x[index]
         return index_order(x, y, index) if y.ndim > 1 else y
 
     @staticmethod
     def backward(ctx, dy):
         dx = np.zeros(ctx.shape, dy.dtype)
-        np.add.at(dx, ctx.index, dy)
+        np.add.at(dx, ctx.saved, dy)
         return dx, None
 
 
 class IndexPut(Operation):
-    """x[index] = value, or += where values accumulate: `basic`, then `arrays` on what it leaves, or None."""
+    """x[index] = value, or += where values accumulate: `basic`, then `arrays` on what it leaves, or None; then, as for
+    Index, the tensors that those come from."""
 
     may_overlap = True
 
     @staticmethod
-    def forward_(ctx, x, value, basic, arrays, accumulate):
+    def forward_(ctx, x, value, basic, arrays, accumulate, *_):
         region = x[basic]
-        ctx.index, ctx.shape, ctx.accumulate = (basic, arrays), np.shape(value), accumulate
+        ctx.basic, ctx.shape, ctx.accumulate = basic, np.shape(value), accumulate
+        ctx.saved = arrays or ()
         if arrays is None:
             check_overlap(region)
             _check_assigned(np.shape(value), region.shape)
@@ -76,7 +79,7 @@ class IndexPut(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        basic, arrays = ctx.index
+        basic, arrays = ctx.basic, ctx.saved or None
         dv = None
         if ctx.needs[1]:
             part = dy[basic]
@@ -241,7 +244,7 @@ def __getitem__(self, index):
         return Select.apply(self, basic)
     base = self if all(p is ... or p == _ALL for p in basic) else Select.apply(self, basic)
     try:
-        return Index.apply(base, arrays)
+        return Index.apply(base, arrays, *_tensors(index))
     except IndexError as error:
         if 0 in base._a.shape and "out of bounds" in str(error):  # torch does not look at indices of nothing
             try:
@@ -249,6 +252,10 @@ def __getitem__(self, index):
             except IndexError as second:
                 error = second
         raise _index_error(error, arrays) from None
+
+
+def _tensors(index):
+    return [p for p in (index if isinstance(index, (tuple, list)) else (index,)) if isinstance(p, Tensor)]
 
 
 def _number(target, value):
@@ -269,14 +276,14 @@ def __setitem__(self, index, value):
     if isinstance(value, np.ndarray):
         value = Tensor._wrap(value)
     if not isinstance(value, Tensor):
-        put(self, basic, arrays, _number(self, value))
+        put(self, basic, arrays, _number(self, value), tensors=_tensors(index))
         return
     ones = next((i for i, n in enumerate(value._a.shape) if n != 1), value._a.ndim)
     if ones:  # torch leaves leading dimensions of size 1 away
         value = value.reshape(value._a.shape[ones:])
     if value._a.ndim == 0 and arrays is not None and _has_mask(index):
         value = value.to(self.dtype)
-    put(self, basic, arrays, value)
+    put(self, basic, arrays, value, tensors=_tensors(index))
 
 
 def _has_mask(index):
@@ -284,12 +291,12 @@ def _has_mask(index):
     return any(isinstance(p, Tensor) and p._a.ndim and p._a.dtype == np.bool_ for p in parts)
 
 
-def put(target, basic, arrays, value, accumulate=False):
+def put(target, basic, arrays, value, accumulate=False, tensors=()):
     """target[basic][arrays] = value, recorded; += with accumulate."""
     if arrays is not None:
         _check_put(target, basic, arrays, value)
     try:
-        return IndexPut.apply_(target, value, basic, arrays, accumulate)
+        return IndexPut.apply_(target, value, basic, arrays, accumulate, *tensors)
     except IndexError as error:
         raise _index_error(error, arrays) from None
 
@@ -333,7 +340,7 @@ def index_put_(self, indices, values, accumulate=False):
     arrays = [_array(p) for p in indices]
     split_index(tuple(np.atleast_1d(a) for a in arrays), self._a.shape)  # raises where they do not fit
     whole = [part for a in arrays for part in (a.nonzero() if a.dtype == np.bool_ and a.ndim else (a,))]
-    return put(self, (...,), tuple(whole), values, accumulate)
+    return put(self, (...,), tuple(whole), values, accumulate, indices)
 
 
 @function

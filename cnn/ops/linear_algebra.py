@@ -21,21 +21,24 @@ from .shape import wrap_dim
 class Matmul(Operation):
     @staticmethod
     def forward(ctx, a, b):
-        ctx.saved = (a, b)
+        ctx.saved, ctx.shapes = (a if ctx.needs[1] else None, b if ctx.needs[0] else None), (a.shape, b.shape)
         return _product(a, b)
 
     @staticmethod
     def backward(ctx, dy):
-        a, b = ctx.saved
-        a2 = a[None, :] if a.ndim == 1 else a
-        b2 = b[:, None] if b.ndim == 1 else b
-        batch = dy.shape[: dy.ndim - (a.ndim > 1) - (b.ndim > 1)]
-        dy = dy.reshape(*batch, a2.shape[-2], b2.shape[-1])
+        (a, b), (a_shape, b_shape) = ctx.saved, ctx.shapes
+        rows, columns = a_shape[-2:-1] or (1,), b_shape[-1:] if len(b_shape) > 1 else (1,)
+        batch = dy.shape[: dy.ndim - (len(a_shape) > 1) - (len(b_shape) > 1)]
+        dy = dy.reshape(*batch, *rows, *columns)
         da = db = None
         if ctx.needs[0]:
-            da = sum_to_shape(_product(dy, b2.swapaxes(-1, -2)), a2.shape).reshape(a.shape)
+            b = b[:, None] if b.ndim == 1 else b
+            matrix = a_shape if len(a_shape) > 1 else (1, *a_shape)
+            da = sum_to_shape(_product(dy, b.swapaxes(-1, -2)), matrix).reshape(a_shape)
         if ctx.needs[1]:
-            db = sum_to_shape(_product(a2.swapaxes(-1, -2), dy), b2.shape).reshape(b.shape)
+            a = a[None, :] if a.ndim == 1 else a
+            matrix = b_shape if len(b_shape) > 1 else (*b_shape, 1)
+            db = sum_to_shape(_product(a.swapaxes(-1, -2), dy), matrix).reshape(b_shape)
         return da, db
 
     def name(self):

@@ -17,7 +17,8 @@ from .promotion import title as type_title
 def _unary(name, compute, slope, needs="x", float_result=True, title=None, refuse=None):
     """Define cnn.name and Tensor.name and Tensor.name_.
 
-    slope(x) or slope(y) is the derivative, from the input ("x") or the output ("y"); None where it is zero.
+    slope(x) or slope(y) is the derivative, from the input ("x") or the output ("y"); a number where it is the same
+    everywhere.
     refuse(kind) raises for types that torch has no such function for.
     """
 
@@ -30,14 +31,14 @@ def _unary(name, compute, slope, needs="x", float_result=True, title=None, refus
                 y = np.asarray(compute(x))
             if y.dtype != x.dtype and x.dtype.kind == "f":
                 y = y.astype(x.dtype)
-            if ctx.needs[0]:
+            if ctx.needs[0] and callable(slope):
                 ctx.saved = (x,) if needs == "x" else (y,)
             return y
 
         @staticmethod
         def backward(ctx, dy):
-            if slope is None:
-                return np.zeros_like(dy)
+            if not callable(slope):
+                return dy * dy.dtype.type(slope)
             with np.errstate(all="ignore"):
                 return np.asarray(dy * slope(ctx.saved[0]), dy.dtype)
 
@@ -67,7 +68,7 @@ def _refuse_negation(kind):
         )
 
 
-neg = _unary("neg", np.negative, lambda x: -1, float_result=False, refuse=_refuse_negation)
+neg = _unary("neg", np.negative, -1, float_result=False, refuse=_refuse_negation)
 alias("negative", neg)
 Tensor.__neg__ = lambda self: neg(self)
 abs = _unary("abs", np.abs, np.sign, float_result=False, refuse=_without("abs_cpu"))
@@ -107,11 +108,11 @@ def _sign(x):
     return np.where(y == y, y, x.dtype.type(0)) if x.dtype.kind == "f" else y  # torch gives NaN no sign
 
 
-sign = _unary("sign", _sign, None, float_result=False)
-floor = _unary("floor", np.floor, None, float_result=False, refuse=_without("floor_vml_cpu"))
-ceil = _unary("ceil", np.ceil, None, float_result=False, refuse=_without("ceil_vml_cpu"))
-trunc = _unary("trunc", np.trunc, None, float_result=False, refuse=_without("trunc_vml_cpu"))
-frac = _unary("frac", lambda x: x - np.trunc(x), lambda x: 1, float_result=False, refuse=_without("frac_cpu", "biu"))
+sign = _unary("sign", _sign, 0, float_result=False)
+floor = _unary("floor", np.floor, 0, float_result=False, refuse=_without("floor_vml_cpu"))
+ceil = _unary("ceil", np.ceil, 0, float_result=False, refuse=_without("ceil_vml_cpu"))
+trunc = _unary("trunc", np.trunc, 0, float_result=False, refuse=_without("trunc_vml_cpu"))
+frac = _unary("frac", lambda x: x - np.trunc(x), 1, float_result=False, refuse=_without("frac_cpu", "biu"))
 for _name, _function in {"arcsin": asin, "arccos": acos, "arctan": atan, "fix": trunc, "sgn": sign}.items():
     alias(_name, _function)
 
@@ -274,18 +275,19 @@ _NUMBERS = (bool, int, float, np.number, np.bool_)
 class Where(Operation):
     @staticmethod
     def forward(ctx, condition, a, b):
-        ctx.condition = condition
+        ctx.saved = (condition,)
         ctx.shapes = np.shape(a), np.shape(b)
         return np.where(condition, a, b)
 
     @staticmethod
     def backward(ctx, dy):
+        (condition,) = ctx.saved
         a, b = ctx.shapes
         zero = dy.dtype.type(0)
         return (
             None,
-            sum_to_shape(np.where(ctx.condition, dy, zero), a) if ctx.needs[1] else None,
-            sum_to_shape(np.where(ctx.condition, zero, dy), b) if ctx.needs[2] else None,
+            sum_to_shape(np.where(condition, dy, zero), a) if ctx.needs[1] else None,
+            sum_to_shape(np.where(condition, zero, dy), b) if ctx.needs[2] else None,
         )
 
 
@@ -307,8 +309,7 @@ def where(condition, input=None, other=None):
         (x if x._a.dtype == kind else x.to(kind)) if isinstance(x, Tensor) else np.asarray(as_value(x, kind), kind)
         for x in (input, other)
     )
-    condition = condition._a
-    broadcast_shape("where", condition.shape, *((x._a if isinstance(x, Tensor) else x).shape for x in (a, b)))
+    broadcast_shape("where", *((x._a if isinstance(x, Tensor) else x).shape for x in (condition, a, b)))
     return Where.apply(condition, a, b)
 
 
@@ -321,12 +322,12 @@ def _where(self, condition, other):
 class NanToNum(Operation):
     @staticmethod
     def forward(ctx, x, nan, posinf, neginf):
-        ctx.finite = np.isfinite(x) if ctx.needs[0] else None
+        ctx.saved = (np.isfinite(x),) if ctx.needs[0] else ()
         return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
     @staticmethod
     def backward(ctx, dy):
-        return _passing(ctx.finite, dy), None, None, None
+        return _passing(*ctx.saved, dy), None, None, None
 
 
 @both

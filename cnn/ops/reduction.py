@@ -96,7 +96,7 @@ class Var(Operation):
         with np.errstate(all="ignore"):
             y = np.square(centred).sum(axis=axes, keepdims=keepdim) / x.dtype.type(builtins.max(count - correction, 0))
             y = np.asarray(np.sqrt(y) if root else y, x.dtype)
-        ctx.saved = (x, y)
+        ctx.saved = (x, y if root else None)
         ctx.axes, ctx.keepdim, ctx.root, ctx.count = axes, keepdim, root, count
         ctx.divisor = builtins.max(count - correction, 0)
         return y
@@ -117,8 +117,8 @@ class Extreme(Operation):
 
     @staticmethod
     def forward(ctx, x, axes, keepdim, largest):
-        y = (np.max if largest else np.min)(x, axis=axes, keepdims=keepdim)
-        ctx.saved, ctx.axes, ctx.keepdim = (x, np.asarray(y)), axes, keepdim
+        y = np.asarray((np.max if largest else np.min)(x, axis=axes, keepdims=keepdim))
+        ctx.saved, ctx.axes, ctx.keepdim = (x, y), axes, keepdim
         return y
 
     @staticmethod
@@ -135,13 +135,13 @@ class PickAlong(Operation):
 
     @staticmethod
     def forward(ctx, x, index, dim):
-        ctx.shape, ctx.index, ctx.dim = x.shape, index, dim
+        ctx.shape, ctx.saved, ctx.dim = x.shape, (index,), dim
         return np.take_along_axis(x, index, dim)
 
     @staticmethod
     def backward(ctx, dy):
         dx = np.zeros(ctx.shape, dy.dtype)
-        np.put_along_axis(dx, ctx.index, dy, ctx.dim)
+        np.put_along_axis(dx, *ctx.saved, dy, ctx.dim)
         return dx, None, None
 
     def name(self):
@@ -285,8 +285,8 @@ def _index_of_extreme(array, dim, largest):
 
 
 def _pick(result, input, index, dim, keepdim):
-    values = PickAlong.apply(input, index, dim)
     indices = Tensor._wrap(index)
+    values = PickAlong.apply(input, indices, dim)
     return result(values, indices) if keepdim else result(values.squeeze(dim), indices.squeeze(dim))
 
 

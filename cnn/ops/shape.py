@@ -628,6 +628,10 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     dim = 0 if dim is None else wrap_dim(dim, x._a.ndim)
     if not x._a.ndim:
         raise IndexError(f"repeat_interleave(): Dimension specified as {dim} but tensor has no dimensions")
+    if isinstance(repeats, int) and repeats >= 0 and output_size is None:
+        shape = x._a.shape
+        each = x.unsqueeze(dim + 1).expand(*shape[: dim + 1], repeats, *shape[dim + 1 :])
+        return each.reshape(*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :])
     counts = repeats._a if isinstance(repeats, Tensor) else repeats
     if isinstance(repeats, Tensor) and counts.dtype not in (np.int32, np.int64):
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{title(counts.dtype)}'")

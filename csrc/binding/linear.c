@@ -1,4 +1,5 @@
-/* linear: (x, w, b or None) -> y;  (dy, x, w, need_dx, need_dw, need_db) -> (dx, dw, db), None where not needed.
+/* linear: (x, w, b or None) -> y;  (dy, x, w, need_dx, need_dw, need_db) -> (dx, dw, db), None where not needed; there
+ * x, which dw needs, or w, which dx needs, may be None.
  * x is (*, C), w (OC, C), b (OC), y (*, OC). See csrc/kernels/linear.c. */
 #include "binding.h"
 
@@ -97,6 +98,43 @@ fail:
     return NULL;
 }
 
+/* The same for the way back, where one of the two may be missing: dy says what it would. */
+static int parse_for_backward(PyObject *dy_object, PyObject *x_object, PyObject *w_object, PyArrayObject **x,
+                              PyArrayObject **w, linear_sizes *s)
+{
+    if (x_object != Py_None && w_object != Py_None) {
+        return parse_x_and_w(x_object, w_object, x, w, s);
+    }
+    if (!PyArray_Check(dy_object) || PyArray_NDIM((PyArrayObject *)dy_object) == 0) {
+        PyErr_SetString(PyExc_TypeError, "linear: grad_output must be an array with a dimension of features");
+        return -1;
+    }
+    PyArrayObject *dy = (PyArrayObject *)dy_object;
+    int last = PyArray_NDIM(dy) - 1;
+    s->OC = PyArray_DIM(dy, last);
+    s->N = 1;
+    for (int i = 0; i < last; i++) {
+        s->N *= PyArray_DIM(dy, i);
+    }
+    if (x_object != Py_None) {
+        if (!(*x = array_arg(x_object, "linear", "input", ANY_REAL, last + 1))) {
+            return -1;
+        }
+        s->C = PyArray_DIM(*x, last);
+    } else if (w_object != Py_None) {
+        if (!(*w = array_arg(w_object, "linear", "weight", ANY_REAL, 2))) {
+            return -1;
+        }
+        s->C = PyArray_DIM(*w, 1);
+        if (PyArray_DIM(*w, 0) != s->OC) {
+            PyErr_Format(ShapeError, "linear: grad_output has %zd features, but weight gives %zd", (Py_ssize_t)s->OC,
+                         (Py_ssize_t)PyArray_DIM(*w, 0));
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* dy as an array of y's shape: that of x, with OC features in the last dimension. */
 static PyArrayObject *parse_dy(PyObject *object, PyArrayObject *x, const linear_sizes *s)
 {
@@ -122,8 +160,10 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     PyObject *result = NULL;
     linear_sizes s;
     int need[3];
-    if (check_nargs("linear_backward", nargs, 6) < 0 || parse_x_and_w(args[1], args[2], &x, &w, &s) < 0 ||
-        !(dy = parse_dy(args[0], x, &s))) {
+    if (check_nargs("linear_backward", nargs, 6) < 0 || parse_for_backward(args[0], args[1], args[2], &x, &w, &s) < 0 ||
+        !(dy =
+              x != NULL ? parse_dy(args[0], x, &s) : array_arg(args[0], "linear", "grad_output", ANY_REAL, ANY_NDIM)) ||
+        (x == NULL && w != NULL && same_type(w, (PyObject *)dy, "grad_output") < 0)) {
         goto done;
     }
     for (int i = 0; i < 3; i++) {
@@ -131,13 +171,19 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
             goto done;
         }
     }
-    npy_intp OC = s.OC;
-    if ((need[0] && !(dx = array_new(PyArray_NDIM(x), PyArray_DIMS(x), PyArray_TYPE(x), ROWS))) ||
-        (need[1] && !(dw = array_new(2, PyArray_DIMS(w), PyArray_TYPE(x), ROWS))) ||
-        (need[2] && !(db = array_new(1, &OC, PyArray_TYPE(x), ROWS)))) {
+    if ((need[0] && w == NULL) || (need[1] && x == NULL)) {
+        PyErr_SetString(PyExc_TypeError, "linear: the input's gradient needs weight, and the weight's needs input");
         goto done;
     }
-    const struct kernels *k = kernels_of(x);
+    int type = PyArray_TYPE(dy), ndim = PyArray_NDIM(dy);
+    npy_intp OC = s.OC, w_dims[2] = {s.OC, s.C}, x_dims[NPY_MAXDIMS];
+    memcpy(x_dims, PyArray_DIMS(dy), (size_t)ndim * sizeof *x_dims);
+    x_dims[ndim - 1] = s.C;
+    if ((need[0] && !(dx = array_new(ndim, x_dims, type, ROWS))) ||
+        (need[1] && !(dw = array_new(2, w_dims, type, ROWS))) || (need[2] && !(db = array_new(1, &OC, type, ROWS)))) {
+        goto done;
+    }
+    const struct kernels *k = kernels_of(dy);
     int plain = dispatch_plain();
     PyThreadState *state = kernel_enter((double)s.N * s.OC * s.C / 8);
     if (dx != NULL) {
@@ -146,7 +192,7 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
     }
     if (need[1] || need[2]) {
         (plain ? k->linear_backward_weight : k->fast_linear_backward_weight)(
-            PyArray_DATA(x), PyArray_DATA(dy), data_or_null(dw), data_or_null(db), s.N, s.C, s.OC);
+            data_or_null(x), PyArray_DATA(dy), data_or_null(dw), data_or_null(db), s.N, s.C, s.OC);
     }
     if (kernel_leave(state) < 0) {
         goto done;

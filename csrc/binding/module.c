@@ -83,7 +83,7 @@ PyObject *ShapeError, *DTypeError;
     F(adaptive_max_pool2d_forward, "(x, OH, OW) -> (y, argmax)")                                                       \
     F(adaptive_max_pool2d_backward, "(dy, argmax, H, W, channels_last) -> dx")                                         \
     F(linear_forward, "(x, w, b or None) -> y")                                                                        \
-    F(linear_backward, "(dy, x, w, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted")                 \
+    F(linear_backward, "(dy, x or None, w or None, want_dx, want_dw, want_db) -> (dx, dw, db), None where not wanted") \
     F(matmul, "(a, b) -> c: (M,K) (K,N) or (S,M,K) (S,K,N), any strides")                                              \
     F(interpolate_forward, "(x, row sources, row weights, column sources, column weights) -> y")                       \
     F(interpolate_backward, "(dy, row sources, row weights, column sources, column weights, H, W) -> dx")              \

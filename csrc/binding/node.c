@@ -133,6 +133,19 @@ static struct tensor *tensor_with(PyObject *array, PyObject *const *tensors, Py_
     return NULL;
 }
 
+/* The tensor whose memory a saved array is a view of, or NULL. */
+static struct tensor *tensor_below(PyObject *array, PyObject *const *tensors, Py_ssize_t count)
+{
+    PyArrayObject *owner = owner_of((PyArrayObject *)array);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        struct tensor *t = (struct tensor *)tensors[i];
+        if (is_tensor(tensors[i]) && t->array != NULL && owner_of((PyArrayObject *)t->array) == owner) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
 /* Note the versions of what forward saved, where it belongs to an argument or an output. */
 static int remember_versions(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs,
                              Py_ssize_t n_outs)
@@ -145,9 +158,10 @@ static int remember_versions(struct node *node, PyObject *const *args, Py_ssize_
     PyObject *versions = PyList_New(0);
     for (Py_ssize_t i = 0; i < n && versions != NULL; i++) {
         PyObject *array = PySequence_Fast_GET_ITEM(saved, i);
-        struct tensor *t = array != Py_None ? tensor_with(array, args, n_args) : NULL;
-        if (t == NULL && array != Py_None) {
-            t = tensor_with(array, outs, n_outs);
+        struct tensor *t = NULL;
+        if (PyArray_Check(array) && !(t = tensor_with(array, args, n_args)) &&
+            !(t = tensor_with(array, outs, n_outs)) && !(t = tensor_below(array, args, n_args))) {
+            t = tensor_below(array, outs, n_outs);
         }
         PyObject *box = t != NULL ? tensor_box(t) : NULL;
         PyObject *pair = box != NULL ? PyTuple_Pack(2, box, PyList_GET_ITEM(box, 0)) : NULL;
@@ -279,10 +293,28 @@ static PyObject *py_check_saved(PyObject *self, PyObject *Py_UNUSED(none))
     return intact > 0 ? Py_NewRef(Py_None) : NULL;
 }
 
+/* Whether forward left anything but None. */
+static int has_saved(struct node *node)
+{
+    PyObject *saved = node->saved;
+    if (saved == NULL || !(PyTuple_Check(saved) || PyList_Check(saved))) {
+        return saved != NULL && saved != Py_None;
+    }
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(saved); i++) {
+        if (PySequence_Fast_GET_ITEM(saved, i) != Py_None) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static PyObject *py_free(PyObject *self, PyObject *Py_UNUSED(none))
 {
     struct node *node = (struct node *)self;
-    node->freed |= node->saved != NULL && PyObject_IsTrue(node->saved) != 0; /* what saved nothing may run again */
+    if (!has_saved(node)) {
+        Py_RETURN_NONE; /* it may run again */
+    }
+    node->freed = 1;
     Py_XSETREF(node->versions, Py_NewRef(nothing()));
     Py_XSETREF(node->saved, Py_NewRef(nothing()));
     Py_RETURN_NONE;

@@ -42,9 +42,13 @@ static int record_operator(int which, PyObject *out, PyObject *a, PyObject *b)
     }
     Py_XSETREF(node->needs, needs);
     if (symbols[which] == '*') {
-        PyObject *factor = is_tensor(b) ? Py_NewRef(((struct tensor *)b)->array) : PyNumber_Float(b);
-        PyObject *saved = factor != NULL ? PyTuple_Pack(2, ((struct tensor *)a)->array, factor) : NULL;
-        Py_XDECREF(factor);
+        /* what the gradient of the other is multiplied by */
+        PyObject *first = wants_b ? ((struct tensor *)a)->array : Py_None;
+        PyObject *second = !wants_a       ? Py_NewRef(Py_None)
+                           : is_tensor(b) ? Py_NewRef(((struct tensor *)b)->array)
+                                          : PyNumber_Float(b);
+        PyObject *saved = second != NULL ? PyTuple_Pack(2, first, second) : NULL;
+        Py_XDECREF(second);
         if (saved == NULL) {
             goto done;
         }
