@@ -54,7 +54,8 @@ methods(
 )
 methods(
     """
-    sum; mean; prod; prod(1); sum(0); mean(1); var; std; var(1); std(1); amax; amin; amax(1); max; min; cumsum(1); cumprod(1);
+    sum; mean; prod; prod(1); sum(0); mean(1); var; std; var(1); std(1); amax; amin; amax(1); max; min; cumsum(1);
+    cumprod(1);
     logsumexp(1); norm; norm(1); norm(3); norm(p=float('inf')); norm(dim=1); median; quantile(0.4); nansum
     """,
     S,
