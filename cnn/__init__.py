@@ -21,6 +21,7 @@ from cnn.tensor import Tensor, is_tensor  # isort: skip
 from cnn import autograd, errors, ops  # isort: skip
 from cnn.amp import GradScaler, autocast
 from cnn.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from cnn.autograd.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from cnn.printing import set_printoptions
 from cnn.random import *  # noqa: F403
 from cnn.settings import *  # noqa: F403

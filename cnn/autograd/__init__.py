@@ -10,6 +10,7 @@ from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
 from . import engine
+from .anomaly import detect_anomaly, is_anomaly_check_nan_enabled, is_anomaly_enabled, set_detect_anomaly
 from .function import Function
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -25,6 +26,8 @@ __all__ = [
     "gradcheck",
     "gradgradcheck",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "no_grad",
     "set_detect_anomaly",
@@ -147,23 +150,3 @@ class Variable(metaclass=_OfTensors):
             warning = "volatile was removed and now has no effect. Use `with torch.no_grad():` instead."
             warnings.warn(warning, stacklevel=2)
         return data.requires_grad_(True) if requires_grad else data
-
-
-class detect_anomaly:
-    """Accepted for scripts; a gradient that is not finite is not traced back to its operation."""
-
-    def __init__(self, check_nan=True):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        return False
-
-
-class set_detect_anomaly(detect_anomaly):
-    """See detect_anomaly."""
-
-    def __init__(self, mode, check_nan=True):
-        pass

@@ -24,6 +24,7 @@ class Node(_cnn.Node):
     tuple with one gradient per edge out, all NumPy arrays.
     """
 
+    forward_calls = None  # the stack when this node was made, where anomalies are looked for (anomaly.py)
     takes = ()  # the kind of deferred.Gradient that run_backward understands
 
     def name(self):
@@ -45,6 +46,15 @@ class Node(_cnn.Node):
         if self._hooks is None:
             self._hooks = {}
         return RemovableHandle(self._hooks, hook)
+
+    def _note_forward(self):
+        self.forward_calls = anomaly.calls()
+
+    def _check_results(self, results):
+        return anomaly.check(self, results)
+
+    def _explain_error(self):
+        anomaly.explain(self)
 
     def _refuse(self):
         """Called by check_saved() where saved values were freed or changed."""
@@ -386,4 +396,4 @@ class _SavedOutput:
 
 from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)
 
-from . import deferred  # noqa: E402
+from . import anomaly, deferred  # noqa: E402

@@ -160,6 +160,25 @@ static int succeeded(PyObject *result)
     return result != NULL ? 0 : -1;
 }
 
+/* What a node computed, or NULL: looked at, and with a warning that shows where the node was made if it failed. */
+static PyObject *look_for_anomaly(PyObject *node, PyObject *results)
+{
+    if (results != NULL) {
+        PyObject *checked = PyObject_CallMethod(node, "_check_results", "(O)", results);
+        Py_DECREF(results);
+        return checked;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *none = PyObject_CallMethod(node, "_explain_error", NULL);
+    if (none == NULL) { /* a warning that is an error */
+        PyErr_Clear();
+    }
+    Py_XDECREF(none);
+    PyErr_Restore(type, value, traceback);
+    return NULL;
+}
+
 /* One node: the gradients of its outputs in, those of its arguments out. */
 static int run_node(struct run *r, PyObject *self, PyObject **slots)
 {
@@ -175,6 +194,9 @@ static int run_node(struct run *r, PyObject *self, PyObject **slots)
         return -1;
     }
     PyObject *results = call_method(self, run_backward, *slots);
+    if (anomaly_mode) {
+        results = look_for_anomaly(self, results);
+    }
     if (results == NULL || (!r->keep_graph && succeeded(call_method(self, free_saved, NULL)) < 0)) {
         Py_XDECREF(results);
         return -1;

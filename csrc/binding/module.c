@@ -18,6 +18,7 @@ PyObject *ShapeError, *DTypeError;
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
     F(backward,                                                                                                        \
       "(edges, gradients, keep_graph, store, only, deliver, add, before, after, finish); see autograd.engine")         \
+    F(set_anomaly, "(whether to look for anomalies); see cnn.autograd.anomaly")                                        \
     F(owner_of, "(array) -> the array at the bottom of the views, which owns the memory")                              \
     F(lies_plainly, "(array) -> whether it lies in row order, and not in memory that may be laid out anew")            \
     F(lies_channels_last, "(array) -> whether it is a batch of images that lies (N,H,W,C) in memory")                  \

@@ -7,7 +7,21 @@
 
 PyTypeObject *NodeType;
 
+int anomaly_mode;
+
 static long long numbers; /* of the nodes, as they are made */
+
+/* The next number; -1 with an exception. */
+static int take_number(struct node *node)
+{
+    node->number = ++numbers;
+    if (!anomaly_mode) {
+        return 0;
+    }
+    PyObject *none = PyObject_CallMethod((PyObject *)node, "_note_forward", NULL);
+    Py_XDECREF(none);
+    return none != NULL ? 0 : -1;
+}
 
 /* ---- A node ----------------------------------------------------------------------------------------------------- */
 
@@ -106,10 +120,10 @@ static int link_arguments(struct node *node, PyObject *const *args, Py_ssize_t c
         return -1;
     }
     PyObject *edges = PyTuple_New(count);
-    if (edges == NULL) {
+    if (edges == NULL || take_number(node) < 0) {
+        Py_XDECREF(edges);
         return -1;
     }
-    node->number = ++numbers;
     for (Py_ssize_t i = 0; i < count; i++) {
         int wants = PyTuple_GET_ITEM(node->needs, i) == Py_True && is_tensor(args[i]);
         PyObject *edge = wants ? edge_of((struct tensor *)args[i]) : Py_NewRef(Py_None);
@@ -256,7 +270,16 @@ static PyObject *py_remember_versions(PyObject *self, PyObject *const *args, Py_
 
 static PyObject *py_take_number(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    ((struct node *)self)->number = ++numbers;
+    return take_number((struct node *)self) == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+PyObject *py_set_anomaly(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    int mode = check_nargs("set_anomaly", nargs, 1) == 0 ? PyObject_IsTrue(args[0]) : -1;
+    if (mode < 0) {
+        return NULL;
+    }
+    anomaly_mode = mode;
     Py_RETURN_NONE;
 }
 

@@ -72,6 +72,9 @@ PyArrayObject *owner_of(PyArrayObject *array);
 /* Whether that one lies channels-last, so that it may be laid out anew (cnn/autograd/aliases.py). */
 int lies_turned(PyArrayObject *array);
 
+/* Whether nodes note where they were made, and backward looks for what went wrong: cnn/autograd/anomaly.py. */
+extern int anomaly_mode;
+
 /* Whether operations are recorded in this thread. */
 int grad_enabled(void);
 
