@@ -47,8 +47,8 @@ def keywords(f):
     if not isinstance(f, cnn._cnn.Function):
         return taken, set()
     taken |= {p.name for p in parameters if p.kind is p.VAR_POSITIONAL}
-    for aliases in (_keywords.NUMPY_NAMES, _keywords.LINALG_NAMES):
-        taken |= {other for other, ours in aliases.items() if ours in taken}
+    taken |= {"input"} if taken & set(_keywords.FIRST_NAMES) and not f.path.startswith("Tensor.") else set()
+    taken |= {numpy for numpy, ours in _keywords.NUMPY_NAMES.items() if ours in taken}
     taken |= {_keywords.ALSO_GATHERED[f.path]} if f.path in _keywords.ALSO_GATHERED else set()
     taken |= {"out"} if f.path in _keywords.TAKES_OUT else set()
     return taken, set(_keywords.REFUSED.get(f.path, ()))

@@ -54,6 +54,11 @@ UNREAD = {
     ("cnn/tensor.py", "is_pinned"): {"device": NO_GPU},
     ("cnn/testing.py", "assert_close"): dict.fromkeys(("check_device", "check_layout"), "there is one of each"),
     ("cnn/utils/data/collate.py", "*"): {"collate_fn_map": PROTOCOL},
+    ("cnn/utils/checkpoint.py", "*"): dict.fromkeys(
+        ("use_reentrant", "context_fn", "determinism_check", "debug", "early_stop", "preserve_rng_state", "segments"),
+        "nothing is computed twice",
+    ),
+    ("cnn/vision/datasets/utils.py", "download_url"): {"max_redirect_hops": "Python's own limit holds"},
     ("cnn/vision/transforms/pil.py", "resize"): {"antialias": "Pillow always does"},
 }  # fmt: skip
 

@@ -2,12 +2,22 @@
 of their own. Imported once, when everything is there."""
 
 from cnn.ops._register import alias, both, function
+from cnn.tensor import Tensor
 
 from . import functional as F
 
 for _name in ("celu_", "conv1d", "conv2d", "conv_transpose2d", "cosine_similarity", "avg_pool1d", "pixel_shuffle",
               "pixel_unshuffle", "selu_"):  # fmt: skip
     alias(_name, getattr(F, _name).__wrapped__, tensor=False)
+
+# What torch also has as a function: torch.exp_(x).
+for _name in """
+    abs_ acos_ asin_ atan_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ detach_ exp2_ exp_ expm1_ fill_ floor_
+    frac_ index_put_ log10_ log1p_ log2_ log_ nan_to_num_ neg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_ sinh_ sqrt_
+    square_ tan_ tanh_ trunc_ zero_
+""".split():
+    _method = getattr(Tensor, _name)
+    alias(_name, getattr(_method, "__wrapped__", _method), tensor=False)
 
 
 @both

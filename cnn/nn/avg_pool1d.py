@@ -4,13 +4,14 @@ from cnn.errors import ShapeError
 
 from .avg_pool2d import avg_pool2d
 from .module import Module
-from .sizes import single
+from .sizes import check_floating, single
 
 
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window: (N, C, L) or (C, L) to (..., OL). See avg_pool2d."""
     if input.ndim not in (2, 3):
         raise ShapeError(f"avg_pool1d: Expected 2D or 3D input tensor, but got {list(input.shape)}")
+    check_floating(input, "avg_pool1d")
     steps = None if stride is None else (1, single(stride))
     window = (1, single(kernel_size))
     return avg_pool2d(input.unsqueeze(-2), window, steps, (0, single(padding)), ceil_mode, count_include_pad).squeeze(

@@ -7,7 +7,7 @@ from cnn.errors import ShapeError
 
 from .conv2d import _Conv, conv2d, geometry_of
 from .pad import pad
-from .sizes import whole
+from .sizes import check_floating, whole
 
 
 def _single(value, layer, name):
@@ -32,6 +32,7 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
             "conv1d: expected input (N, C, L) or (C, L) and weight (OC, C/groups, K), got input "
             f"{tuple(input.shape)} and weight {tuple(weight.shape)}"
         )
+    check_floating(input, "conv1d")
     groups = whole(groups, "conv1d", "groups")
     channels, expected = input.shape[-2], weight.shape[1] * groups
     if channels != expected:

@@ -9,6 +9,7 @@ from cnn.autograd.deferred import Unrectified
 from cnn.autograd.function import Operation
 from cnn.autograd.grad_mode import mode
 from cnn.backends import conv as settings
+from cnn.errors import ShapeError
 from cnn.ops.creation import empty
 from cnn.tensor import Tensor
 
@@ -152,6 +153,10 @@ def geometry_of(kernel_size, stride, padding, dilation, groups):
         ph, pw = pair(padding, "conv2d", "padding")
         sides = (ph, ph, pw, pw)
     elif padding == "same":
+        if len(kernel_size) != 2:
+            raise ShapeError(
+                f"conv2d: weight must have 4 dimensions (OC, C/groups, KH, KW), got {len(kernel_size) + 2}"
+            )
         (kh, kw), (sh, sw), (dh, dw) = kernel_size, stride, dilation
         sides = (*same_padding(kh, sh, dh), *same_padding(kw, sw, dw))
     elif padding == "valid":

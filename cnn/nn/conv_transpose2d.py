@@ -8,7 +8,7 @@ from cnn.errors import ShapeError
 
 from .conv2d import _Conv
 from .pad import pad
-from .sizes import pair
+from .sizes import check_floating, pair
 
 
 class ConvTranspose(Operation):
@@ -86,6 +86,7 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
             f"{name}: expected input (N, C, H, W) and weight (C, OC/groups, KH, KW), got input {tuple(input.shape)} "
             f"and weight {tuple(weight.shape)}"
         )
+    check_floating(input, name)
     stride, padding = pair(stride, name, "stride"), pair(padding, name, "padding")
     dilation, output_padding = pair(dilation, name, "dilation"), pair(output_padding, name, "output_padding")
     axes = [

@@ -4,6 +4,7 @@ from cnn import _cnn
 from cnn.autograd.function import Operation
 
 from .module import Module
+from .sizes import check_tensor
 
 
 class HardtanhOperation(Operation):
@@ -32,10 +33,19 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """x, but not below min_val and not above max_val; any shape. With inplace=True the input itself is changed."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    if getattr(input, "_a", None) is not None and input._a.dtype.kind in "iu":
-        return input.clamp_(int(min_val), int(max_val)) if inplace else input.clamp(int(min_val), int(max_val))
+    check_tensor(input, "hardtanh")
+    if input._a.dtype.kind in "iub":
+        return _of_integers(input, min_val, max_val, inplace)
     apply = HardtanhOperation.apply_ if inplace else HardtanhOperation.apply
     return apply(input, min_val, max_val)
+
+
+def _of_integers(input, low, high, inplace):
+    if input._a.dtype.kind == "b":
+        raise RuntimeError("hardtanh: Bool inputs not supported for hardtanh")
+    if input._a.dtype.kind == "u" and low < 0:
+        raise RuntimeError("hardtanh: cannot do hardtanh on an unsigned type with negative limits")
+    return (input.clamp_ if inplace else input.clamp)(int(low), int(high))
 
 
 def hardtanh_(input, min_val=-1.0, max_val=1.0):

@@ -8,7 +8,7 @@ from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
 from .module import Module
-from .sizes import check_tensor, whole
+from .sizes import check_floating, check_tensor, whole
 
 __all__ = ["Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "interpolate", "upsample"]
 
@@ -112,6 +112,8 @@ def interpolate(
         NotImplementedError: an unknown mode, or one for another number of dimensions; antialias.
     """
     check_tensor(input, "interpolate")
+    if input._a.dtype == np.uint8 and mode in ("nearest", "nearest-exact"):  # float32 holds every byte
+        return interpolate(input.float(), size, scale_factor, mode, align_corners, recompute_scale_factor).byte()
     if mode not in MODES or input.dim() not in (3, 4):
         raise NotImplementedError(
             f"interpolate: 3D and 4D input is supported with the modes {', '.join(MODES)}; got {input.dim()}D and "
@@ -134,6 +136,7 @@ def interpolate(
         )
     if max(sizes) > 1 << 24:
         raise ShapeError(f"interpolate: an output of size {sizes} is too large: float32 counts pixels up to {1 << 24}")
+    check_floating(input, f"interpolate (mode {mode})")
     if input.dim() == 3:
         sizes, factors = (1, *sizes), (None, *factors)
         return resize(input.unsqueeze(2), sizes, factors, mode, align_corners).squeeze(2)

@@ -7,7 +7,7 @@ import operator
 import numpy as np
 
 from cnn._cnn import lies_channels_last  # noqa: F401  of an array: the layers' one definition
-from cnn.errors import kind_name
+from cnn.errors import DTypeError, kind_name
 from cnn.tensor import Tensor
 
 
@@ -16,6 +16,12 @@ def check_tensor(value, function, name="input", position=1):
     if not isinstance(value, Tensor):
         place = f"argument '{name}' (position {position})"
         raise TypeError(f"{function}(): {place} must be Tensor, not {kind_name(value)}")
+
+
+def check_floating(tensor, function, name="input"):
+    """A DTypeError that names the function for a tensor that the kernels do not take."""
+    if tensor._a.dtype.char not in "fd":
+        raise DTypeError(f"{function}: {name} must be float32 or float64, got {tensor.dtype}: convert it with .float()")
 
 
 def pair(value, layer, name):

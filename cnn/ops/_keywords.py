@@ -2,7 +2,7 @@
 
 # NumPy's names, which torch takes for its own everywhere.
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
-LINALG_NAMES = {"input": "A", "x": "A", "a": "A", "x1": "A"}  # documented as A, and called input all the same
+FIRST_NAMES = ("A", "self")  # what torch calls input all the same: of linalg's functions, and of abs_(x) and the like
 
 # The functions of torch that fill `out`.
 TAKES_OUT = frozenset(

@@ -48,14 +48,20 @@ _NEVER_ITS_ARGUMENT = frozenset(
 def _refuse_overlap(name, out, arguments):
     """torch's error for an out in the memory of an argument, unless it is that argument as a whole."""
     for t in arguments:
+        if t is out and name in _NEVER_ITS_ARGUMENT:
+            raise RuntimeError(_overlaps(name))
         if not np.may_share_memory(out._a, t._a) or not out._a.size or not t._a.size:
             continue
         same = t._a.ctypes.data == out._a.ctypes.data and t._a.strides == out._a.strides and t._a.shape == out._a.shape
         if (name in _NEVER_ITS_ARGUMENT or not same) and np.shares_memory(out._a, t._a):
-            raise RuntimeError(
-                f"{name}(): unsupported operation: some elements of the input tensor and the written-to tensor refer "
-                "to a single memory location. Please clone() the tensor before performing the operation."
-            )
+            raise RuntimeError(_overlaps(name))
+
+
+def _overlaps(name):
+    return (
+        f"{name}(): unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+        "single memory location. Please clone() the tensor before performing the operation."
+    )
 
 
 def _tensors(values):

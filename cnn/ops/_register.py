@@ -16,8 +16,8 @@ from cnn.tensor import Tensor
 
 from ._keywords import (
     ALSO_GATHERED,
+    FIRST_NAMES,
     INTEGERS,
-    LINALG_NAMES,
     NUMBERS,
     NUMPY_NAMES,
     REFUSED,
@@ -71,7 +71,9 @@ def _translate(function, _, args, kwargs):
     out = gathered = None
     for key in [k for k in kwargs if k not in function.names]:
         value = kwargs.pop(key)
-        known = (LINALG_NAMES if key in LINALG_NAMES and "A" in function.names else NUMPY_NAMES).get(key)
+        known = NUMPY_NAMES.get(key)
+        if "input" in (key, known) and "input" not in function.names:
+            known = next((n for n in FIRST_NAMES if n in function.names), None)
         if known in function.names:
             if known in kwargs:
                 raise TypeError(f"{name}() got multiple values for argument '{known}' (also as '{key}')")
@@ -102,8 +104,8 @@ def _explain(function, error, args, kwargs):
 
 def _wrong_kind(function, error, args, kwargs):
     """The TypeError for text, a float or a list where torch wants integers, a number or a type."""
-    if f"{function.__name__}()" in str(error):
-        return None  # our own words
+    if f"{function.__name__}()" in str(error) or function.__module__ not in ("cnn", "cnn.linalg", "cnn.nn.functional"):
+        return None  # our own words, or a function whose arguments only share the names
     try:
         given = inspect.signature(function.__wrapped__).bind(*args, **kwargs).arguments
     except TypeError:

@@ -174,6 +174,8 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
 
 def _filled(make, doc, name):
     def f(*size, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
+        if not size:
+            raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
         array = make(_checked_size(name, size), _numpy_type(dtype))
         return _finish(array, dtype, device, requires_grad, layout, memory_format)
 

@@ -11,7 +11,7 @@ from .broadcasting import broadcast_shape, sum_to_shape
 from .gather import Scatter, gather
 from .items import Index, put
 from .promotion import as_value, promote, refuse_types
-from .shape import wrap_dim
+from .shape import whole, wrap_dim
 
 
 @both
@@ -35,7 +35,9 @@ def narrow(input, dim, start, length):
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim]
-    start = int(start)
+    if isinstance(start, Tensor) and (start._a.ndim or start._a.dtype.kind not in "iu"):
+        raise RuntimeError("narrow(): start must be an 0-dim integral Tensor.")
+    start, length = whole("narrow", "start", start), whole("narrow", "length", length)
     if length < 0:
         raise RuntimeError(f"narrow(): length must be non-negative, got {length}.")
     if not -size <= start <= size:
@@ -241,6 +243,13 @@ def masked_scatter_(self, mask, source):
     return self
 
 
+@method()
+def masked_scatter(self, mask, source):
+    """masked_scatter_ on a copy, which is expanded where the mask is larger. See torch.Tensor.masked_scatter."""
+    shape = broadcast_shape("masked_scatter", self._a.shape, mask._a.shape)
+    return self.expand(shape).clone().masked_scatter_(mask, source)
+
+
 @both
 def nonzero(input, *, as_tuple=False):
     """Where the elements are not zero: a row of indices each, or a tuple of index tensors. See torch.nonzero."""
@@ -325,7 +334,7 @@ class Triangle(Operation):
 def _triangle(name, input, diagonal, cut):
     if input._a.ndim < 2:
         raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, got shape {list(input._a.shape)}")
-    return Triangle.apply(input, diagonal, cut)
+    return Triangle.apply(input, whole(name, "diagonal", diagonal), cut)
 
 
 @both

@@ -1,7 +1,5 @@
 """Several tensors joined into one, and one cut into several."""
 
-import operator
-
 import numpy as np
 
 from cnn import _cnn
@@ -11,7 +9,7 @@ from cnn.tensor import Tensor
 
 from ._register import alias, both, function, method
 from .promotion import promote
-from .shape import at_least, wrap_dim
+from .shape import at_least, whole, wrap_dim
 
 
 class Cat(Operation):
@@ -102,13 +100,16 @@ class Unbind(Operation):
 def _check_list(name, tensors):
     if isinstance(tensors, Tensor):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
-    tensors = list(tensors)
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
+        )
     if not tensors:
         kind = ValueError if name == "cat" else RuntimeError
         raise kind(f"torch.{name}(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {kind_name(x)}")
+            raise TypeError(f"{name}(): expected Tensor as element {i} in argument 0, but got {kind_name(x)}")
     return tensors
 
 
@@ -184,7 +185,7 @@ def split(tensor, split_size_or_sections, dim=0):
     dim = wrap_dim(dim, tensor._a.ndim)
     size = tensor._a.shape[dim]
     if isinstance(split_size_or_sections, (tuple, list)):
-        sizes = [int(n) for n in split_size_or_sections]
+        sizes = [whole("split", "split_sizes", n) for n in split_size_or_sections]
         if any(n < 0 for n in sizes):
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={sizes}"
@@ -195,7 +196,7 @@ def split(tensor, split_size_or_sections, dim=0):
                 f"{dim}), but got split_sizes={sizes}"
             )
     else:
-        step = int(split_size_or_sections)
+        step = whole("split", "split_size", split_size_or_sections)
         if step < 0:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
         if step == 0 and size:
@@ -220,7 +221,7 @@ def split_with_sizes(self, split_sizes, dim=0):
 @both
 def chunk(input, chunks, dim=0):
     """At most `chunks` views of equal size along one dimension. See torch.chunk."""
-    if chunks <= 0:
+    if whole("chunk", "chunks", chunks) <= 0:
         raise RuntimeError("chunk expects `chunks` to be greater than 0, got: " + str(chunks))
     if not input._a.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
@@ -247,9 +248,9 @@ def tensor_split(input, indices_or_sections=None, dim=0, *, sections=None, indic
     dim = wrap_dim(dim, input._a.ndim)
     size = input._a.shape[dim]
     if isinstance(where, (tuple, list)):
-        cuts = [slice(0, operator.index(i)).indices(size)[1] for i in where]
+        cuts = [slice(0, whole("tensor_split", "indices", i)).indices(size)[1] for i in where]
     else:
-        n = operator.index(where)
+        n = whole("tensor_split", "sections", where)
         if n <= 0:
             raise RuntimeError(f"tensor_split(): number of sections must be larger than 0, got {n}")
         cuts = [i * (size // n) + min(i, size % n) for i in range(1, n)]

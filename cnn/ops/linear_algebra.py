@@ -139,7 +139,9 @@ def _times(self, other):
 
 _times.__name__ = "matmul"
 Tensor.__matmul__ = quiet(_times)
-Tensor.__rmatmul__ = quiet(lambda self, other: matmul(Tensor._wrap(np.asarray(other)), self))
+Tensor.__rmatmul__ = quiet(
+    lambda self, other: matmul(other if isinstance(other, Tensor) else Tensor._wrap(np.asarray(other)), self)
+)
 
 
 @both

@@ -13,7 +13,7 @@ from ._register import both, function, return_type
 from .arithmetic import maximum, minimum
 from .conversion import to_type
 from .promotion import refuse_types, title
-from .shape import wrap_dim
+from .shape import whole, wrap_dim
 
 
 def _axes(x, dim):
@@ -348,11 +348,15 @@ def amin(input, dim=(), keepdim=False):
     return Extreme.apply(input, _not_of_nothing("amin", input, _axes(input, dim)), keepdim, False)
 
 
-@function
+AminmaxResult = return_type("aminmax", "min", "max")
+
+
+@both
 def aminmax(input, *, dim=None, keepdim=False):
-    """(min, max). See torch.aminmax."""
-    dim = () if dim is None else dim
-    return amin(input, dim, keepdim), amax(input, dim, keepdim)
+    """(min, max) over all elements, or along one dimension. See torch.aminmax."""
+    dim = () if dim is None else whole("aminmax", "dim", dim)
+    _not_of_nothing("aminmax", input, _axes(input, dim))
+    return AminmaxResult(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 def _arg(name, input, dim, keepdim, find):
@@ -417,7 +421,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     dim = wrap_dim(dim, input._a.ndim)
     if not input._a.ndim and k in (0, 1):
         return TopkResult(input.clone(), Tensor._wrap(np.zeros((), np.int64)))
-    size = input._a.shape[dim] if input._a.ndim else 1
+    size, k = input._a.shape[dim] if input._a.ndim else 1, whole("topk", "k", k)
     if not 0 <= k <= size:
         raise RuntimeError(f"selected index k out of range: k is {k}, dimension {dim} has size {size}")
     index = np.take(_sort_index(input._a, dim, largest), np.arange(k), axis=dim)
@@ -429,7 +433,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest element along dim. See torch.kthvalue."""
     refuse_types("kthvalue_cpu", input._a.dtype)
     dim = wrap_dim(dim, input._a.ndim)
-    size = input._a.shape[dim] if input._a.ndim else 1
+    size, k = input._a.shape[dim] if input._a.ndim else 1, whole("kthvalue", "k", k)
     if size == 0:
         raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= k <= size:

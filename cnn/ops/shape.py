@@ -29,6 +29,14 @@ def wrap_dim(dim, ndim):
     return dim + limit if dim < 0 else dim
 
 
+def whole(name, argument, value):
+    """value as an int; TypeError for what is none, as 1.5."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(value).__name__}") from None
+
+
 def distinct_dims(dims, ndim):
     """Several dimensions, counted from the front."""
     dims = tuple(wrap_dim(d, ndim) for d in dims)
@@ -582,6 +590,7 @@ _flipped("fliplr", 1, 2)
 def roll(input, shifts, dims=None):
     """Elements moved round along dimensions. See torch.roll."""
     shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    shifts = tuple(whole("roll", "shifts", s) for s in shifts)
     if dims is None:
         if len(shifts) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")
@@ -597,7 +606,17 @@ def roll(input, shifts, dims=None):
 @both
 def rot90(input, k=1, dims=(0, 1)):
     """Turned by k quarter turns in a plane. See torch.rot90."""
-    return Rot90.apply(input, k, dims)
+    n, k = input._a.ndim, whole("rot90", "k", k)
+    if len(dims) != 2:
+        raise RuntimeError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
+    if n < 2:
+        raise RuntimeError(f"rot90: expected total dims >= 2, but got total dims = {n}")
+    places = tuple(wrap_dim(d, n) for d in dims)
+    if places[0] == places[1]:
+        raise RuntimeError(
+            f"rot90: expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
+    return Rot90.apply(input, k, places)
 
 
 @method()
@@ -635,7 +654,15 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     counts = repeats._a if isinstance(repeats, Tensor) else repeats
     if isinstance(repeats, Tensor) and counts.dtype not in (np.int32, np.int64):
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{title(counts.dtype)}'")
-    index = np.repeat(np.arange(x._a.shape[dim]), counts)
+    size = x._a.shape[dim] if x._a.ndim else 1
+    if isinstance(repeats, Tensor) and (counts.ndim > 1 or counts.size not in (1, size)):
+        raise RuntimeError(
+            "repeat_interleave: repeats must have the same size as input along dim, but got repeats of shape "
+            f"{list(counts.shape)} and input.size({dim}) = {size}"
+        )
+    if np.size(counts) and np.min(counts) < 0:
+        raise RuntimeError("repeat_interleave: repeats can not be negative")
+    index = np.repeat(np.arange(size), counts)
     if output_size not in (None, index.size):
         raise RuntimeError(f"repeat_interleave(): output_size is {output_size}, but the repeats make {index.size}")
     return x.index_select(dim, Tensor._wrap(index))
