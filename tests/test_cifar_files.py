@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from faulty_server import FaultySite
 
+from cnn.vision import datasets
 from cnn.vision.datasets import cifar_files
 from cnn.vision.datasets.cifar_files import CIFAR10, CIFAR100, DatasetError
 from cnn.vision.datasets.download import DownloadError, RemoteFile, checksum
@@ -365,3 +366,14 @@ def test_nothing_is_read_past_the_cap():
     assert len(stream.read(10)) == 10
     with pytest.raises(tarfile.ReadError):
         stream.read(1)
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_a_batch_in_an_old_pickle_protocol_says_what_it_is(tmp_path, protocol):
+    batch = {"data": np.zeros((4, 3072), np.uint8), "labels": [0] * 4}
+    copies.write_folder(tmp_path, copies.python_files() | {"data_batch_2": pickle.dumps(batch, protocol)})
+    with pytest.raises(DatasetError) as problem:
+        datasets.CIFAR10(tmp_path)
+    message = str(problem.value)
+    assert "data_batch_2: not a file of this data set" in message and "\n" not in message
+    assert "it is a pickle of protocol 0 or 1, and only 2 to 5 are read" in message and "protocol=2" in message
