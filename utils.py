@@ -161,9 +161,12 @@ def resumed_options(options, given, resume):
 
     The checkpoint gets the key 'folder': where it lies, if that is its run's folder, else None."""
     path = latest_checkpoint(options) if resume is True else resume
+    if os.path.isdir(path):
+        path = os.path.join(path, "last.pt")
     if resume is True and not os.path.isfile(path):
         others = sorted(glob.glob(os.path.join(glob.escape(options["run_root"]), "*", "last.pt")))
-        hint = f"; there is {', '.join(others)}: name it, --resume FILE" if others else ""
+        more = ", ..." if len(others) > 3 else ""
+        hint = f"; there is {', '.join(others[:3])}{more}: name it, --resume FILE" if others else ""
         raise InputError(f"{path}: no such checkpoint{hint}")
     state = load(path)
     try:
@@ -255,7 +258,10 @@ class Run:
         self.started, self.first = time.monotonic(), self.itr
         self.bar = progress_bar(self.total, self.itr, self.name)
         if self.opt.get("resume"):
-            self.say(f"resumed in epoch {self.epoch + 1}, after {counted(self.itr, 'iteration')} of {self.total}")
+            if self.epoch < self.opt["num_epochs"]:
+                self.say(f"resumed in epoch {self.epoch + 1}, after {counted(self.itr, 'iteration')} of {self.total}")
+            else:
+                self.say(f"this run has had its {counted(self.epoch, 'epoch')}; go on with more by --num-epochs")
         return self
 
     def __exit__(self, kind, problem, trace):
@@ -515,7 +521,9 @@ def progress_bar(total, done, name):
 
 
 def minutes(seconds):
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.{0 if seconds >= 10 else 1}f} s"
+    if seconds >= 10:
+        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return f"{max(seconds, 0.1):.1f} s"
 
 
 def counted(number, noun):

@@ -529,10 +529,14 @@ def test_each_run_has_a_folder_of_its_own_and_resume_finds_the_latest(data, tmp_
     (tmp_path / "runs" / "cifar_cnn-other" / "last.pt").write_bytes(b"")
     last = tmp_path / "runs/cifar_cnn/last.pt"
     before = last.read_bytes()
+    done = run(["--resume"], tmp_path)
+    assert "this run has had its 1 epoch; go on with more by --num-epochs" in done.stdout
     more = run(["--resume", "--num-epochs", "2"], tmp_path)
     assert more.returncode == 0, more.stderr
     assert "results go to runs/cifar_cnn-3" in more.stdout and last.read_bytes() == before
     assert "resumed in epoch 2, after 9 iterations of 18" in more.stdout
+    done = run(["--resume", "runs/cifar_cnn-2"], tmp_path)  # the folder will do
+    assert done.returncode == 0 and "results go to runs/cifar_cnn-2" in done.stdout
     (tmp_path / "elsewhere.pt").write_bytes(before)  # not in its run's folder: that may hold another run by now
     more = run(["--resume", "elsewhere.pt", "--num-epochs", "2"], tmp_path)
     assert "results go to runs/cifar_cnn-4" in more.stdout and last.read_bytes() == before
