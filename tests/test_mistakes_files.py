@@ -1,6 +1,7 @@
 """Common mistakes with files and scripts, a row each: the error names the file, what was expected, and what came."""
 
 import contextlib
+import datetime
 import io
 import os
 import pickle
@@ -143,6 +144,16 @@ class Attack:
         return os.system, ("touch attacked",)
 
 
+class WithLambda(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.act = lambda x: x
+
+
+def sgd():
+    return cnn.optim.SGD(Net().parameters(), lr=0.1)
+
+
 def saved(folder, contents):
     cnn.save(contents, folder / "net.pt")
     return folder / "net.pt"
@@ -196,6 +207,23 @@ ROWS.lines(
      "state_dict", "conv.weight", "[4, 3, 3, 3]", "checkpoint", "[5, 3, 3, 3]"),
     ("save to a folder", lambda folder: cnn.save({}, folder), OSError, "cannot save to", "it is a directory"),
     ("save, exchanged", lambda folder: cnn.save(folder / "a.pt", {}), TypeError, "path", "got dict"),
+    ("text file to load", lambda folder: cnn.load(open(written(folder, b"PK"))), TypeError, "binary file", "mode 'rb'"),
+    ("text file to save", lambda folder: cnn.save({}, open(folder / "a", "w")), TypeError, "binary file", "mode 'wb'"),
+    ("a lambda inside", lambda folder: cnn.save(WithLambda(), folder / "a"), CheckpointError, "WithLambda",
+     "its state_dict() can be saved"),
+    ("a date", lambda folder: cnn.load(saved(folder, datetime.date(2024, 1, 1))), CheckpointError, "datetime.date",
+     "tensors, numbers, texts and containers"),
+    ("a list to safetensors", lambda folder: cnn.serialization.save_file([cnn.ones(1)], folder / "a"), CheckpointError,
+     "{name: tensor}", "got list"),
+    ("checkpoint for weights", lambda _: Net().load_state_dict({"net": Net().state_dict(), "epoch": 1}), RuntimeError,
+     "Unexpected", "checkpoint of several things: load state_dict['net']"),
+    ("DataParallel's names", lambda _: Net().load_state_dict({f"module.{k}": v for k, v in Net().state_dict().items()}),
+     RuntimeError, "Missing key", "behind 'module.'", "key.removeprefix('module.')"),
+    ("net for state_dict", lambda _: Net().load_state_dict(Net()), TypeError, "state_dict", ".state_dict() returns"),
+    ("state_dict not called", lambda _: Net().load_state_dict(Net().state_dict), TypeError, "Call it, .state_dict()"),
+    ("weights for optimizer", lambda _: sgd().load_state_dict(Net().state_dict()), KeyError, "optimizer's state_dict",
+     "'param_groups'", "got the keys ['conv.weight'"),
+    ("None for optimizer", lambda _: sgd().load_state_dict(None), TypeError, "'param_groups'", "got NoneType"),
     # The scripts
     ("image size", lambda _: CNN((3, 32, 32), 10)(cnn.zeros(2, 3, 28, 28)), ValueError, "[-1, 4096]", "[2, 64, 7, 7]"),
     ("no cls", lambda folder: DataFeed(mat(folder, img=PIXELS), False), ValueError, "some.mat", "no 'cls'"),

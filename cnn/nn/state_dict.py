@@ -25,6 +25,21 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
     __str__ = __repr__
 
 
+def _where_they_are(missing, unexpected, state_dict):
+    """A line for what is missing only because it stands elsewhere: in a checkpoint of several things, or under names
+    that all have one beginning, such as DataParallel gives; [] where it is nowhere."""
+    for key in unexpected:
+        inner = state_dict.get(key)
+        if isinstance(inner, Mapping) and all(name in inner for name in missing):
+            return [f"It is a checkpoint of several things: load state_dict[{key!r}]."]
+    beginnings = {key[: -len(missing[0])] for key in unexpected if key.endswith(missing[0])}
+    for beginning in sorted(beginnings, key=len):
+        if beginning.endswith(".") and all(beginning + name in state_dict for name in missing):
+            fixed = f"{{key.removeprefix({beginning!r}): value for key, value in state_dict.items()}}"
+            return [f"They are there, behind {beginning!r}: load {fixed}."]
+    return []
+
+
 class StateDictMixin:
     """The part of Module that saves and loads."""
 
@@ -92,7 +107,9 @@ class StateDictMixin:
             RuntimeError: a shape differs, or with `strict` a key is missing or unexpected. All of them are listed.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+            hint = " Give what its .state_dict() returns." if callable(getattr(state_dict, "state_dict", None)) else ""
+            hint = " Call it, .state_dict()." if getattr(state_dict, "__name__", "") == "state_dict" else hint
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.{hint}")
         metadata = getattr(state_dict, "_metadata", None)
         state_dict = OrderedDict(state_dict)  # a copy: hooks may change it
         if metadata is not None:
@@ -118,6 +135,7 @@ class StateDictMixin:
                 errors.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
             if missing:
                 errors.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+                errors += _where_they_are(missing, unexpected, state_dict)
         if errors:
             raise RuntimeError(
                 "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))

@@ -3,6 +3,7 @@
 import functools
 import warnings
 from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
 from copy import deepcopy
 from itertools import chain
 
@@ -186,6 +187,11 @@ class Optimizer:
 
     def load_state_dict(self, state_dict):
         """Take over what ``state_dict()`` returned. Parameters are matched by their order."""
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+            mapping = isinstance(state_dict, Mapping)
+            got = f"the keys {[*state_dict][:3]!r:.80}" if mapping else kind_name(state_dict)
+            kind = KeyError if mapping else TypeError
+            raise kind(f"expected an optimizer's state_dict, with 'state' and 'param_groups', got {got}")
         state_dict = state_dict.copy()
         for hook in tuple(self._optimizer_load_state_dict_pre_hooks.values()):
             result = hook(self, state_dict)

@@ -452,6 +452,8 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
         raise TypeError(
             f"expected 'f' to be string, path, or a file-like object with a 'read' attribute, got {type(f).__name__}"
         )
+    if isinstance(f, io.TextIOBase):
+        raise TypeError("expected a binary file, got one that is open for text: open it with mode 'rb'")
     name = "the file" if not isinstance(getattr(f, "name", None), str) else repr(f.name)
     if not hasattr(f, "seek") or (hasattr(f, "seekable") and not f.seekable()):
         f = io.BytesIO(f.read())
@@ -480,8 +482,8 @@ def read(file, name, map_location, weights_only):
         hint = ""
         if reader is CheckpointUnpickler and "it asks for" in str(error):
             hint = (
-                ". Weights only load failed: a file that holds a whole Module loads with weights_only=False, where the "
-                "Module's class is defined or imported first"
+                ". Weights only load failed: tensors, numbers, texts and containers of them are read; with "
+                "weights_only=False also whole Modules, whose class is defined or imported first"
             )
         raise RefusedCheckpointError(f"cannot load {name}: {error}{hint}") from error
     file.seek(start)  # so that it can be read again

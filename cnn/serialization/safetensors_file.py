@@ -1,6 +1,7 @@
 """Safetensors files: named tensors and nothing else. Mirrors safetensors.torch.save_file and load_file."""
 
 import os
+from collections.abc import Mapping
 
 from cnn import types
 from cnn.errors import CheckpointError
@@ -20,6 +21,11 @@ def save_file(tensors, filename, metadata=None):
     """
     from safetensors.numpy import save
 
+    if not isinstance(tensors, Mapping):
+        raise CheckpointError(
+            f"cannot save to {os.fspath(filename)!r}: safetensors holds tensors by name, {{name: tensor}}, got "
+            f"{type(tensors).__name__}"
+        )
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(

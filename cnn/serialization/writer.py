@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -215,6 +216,8 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
         raise TypeError(
             f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got {type(f).__name__}"
         )
+    if isinstance(f, io.TextIOBase):
+        raise TypeError("expected a binary file, got one that is open for text: open it with mode 'wb'")
     pickled, storages = dump(obj, pickle_protocol)
     if hasattr(f, "write"):
         write_archive(f, "archive", pickled, storages)
@@ -233,7 +236,9 @@ def dump(obj, protocol):
     except RecursionError as error:
         raise CheckpointError("cannot save: the object is nested too deep") from error
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"cannot save an object of type {type(obj).__name__}: {error}") from error
+        why = re.sub(r" at 0x[0-9a-f]+", "", str(error))
+        hint = "; its state_dict() can be saved" if callable(getattr(obj, "state_dict", None)) else ""
+        raise CheckpointError(f"cannot save an object of type {type(obj).__name__}: {why}{hint}") from error
     return buffer.getvalue(), pickler.storages
 
 
