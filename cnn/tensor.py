@@ -29,7 +29,6 @@ class Tensor(_cnn.Tensor):
     # complete gradient; _accumulate_hooks, of a leaf, after .grad was updated; _pending or _gradient, which gives an
     # array that waits (autograd/deferred.py).
     _keeps_grad = False
-    _dtype = None  # only where the type is a name over another one: bfloat16
     name = None
     names = property(lambda self: (None,) * self._a.ndim)
 
@@ -90,15 +89,15 @@ class Tensor(_cnn.Tensor):
 
     def element_size(self):
         """Bytes of one element."""
-        return self._a.itemsize
+        return self._a.itemsize if self._dtype is None else self._dtype.itemsize
 
     @property
     def itemsize(self):
-        return self._a.itemsize
+        return self.element_size()
 
     @property
     def nbytes(self):
-        return self._a.nbytes
+        return self._a.size * self.element_size()
 
     def stride(self, dim=None):
         """Steps in elements from one index to the next, per dimension."""
@@ -182,6 +181,8 @@ class Tensor(_cnn.Tensor):
         """A NumPy array that shares memory with the tensor."""
         if self._requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self._dtype is not None:
+            raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no such type; use .float().numpy()")
         return self._lent()
 
     def __array__(self, dtype=None, copy=None):
@@ -238,12 +239,12 @@ class Tensor(_cnn.Tensor):
         return bool((self == element).any().item())
 
     def __reduce_ex__(self, protocol):
-        return _rebuild, (type(self), np.array(self._a), self._requires_grad, self.__dict__.get("_dtype"))
+        return _rebuild, (type(self), np.array(self._a), self._requires_grad, self._dtype)
 
     def __copy__(self):
         new = type(self)._wrap(self._a)
         new._box = self._version_box()
-        new._requires_grad = self._requires_grad
+        new._requires_grad, new._dtype = self._requires_grad, self._dtype
         return new
 
     def __deepcopy__(self, memo):
@@ -255,7 +256,7 @@ class Tensor(_cnn.Tensor):
                 "moment. Use tensor.detach().clone() instead."
             )
         new = type(self)._wrap(self._a.copy(order="K"))
-        new._requires_grad = self._requires_grad
+        new._requires_grad, new._dtype = self._requires_grad, self._dtype
         if self.grad is not None:
             new.grad = self.grad.clone()
         memo[id(self)] = new
@@ -319,7 +320,9 @@ class Tensor(_cnn.Tensor):
     @property
     def data(self):
         """The same memory without history, for reading and for writing past autograd."""
-        return type(self)._wrap(self._a) if type(self) is Tensor else Tensor._wrap(self._a)
+        new = Tensor._wrap(self._a)
+        new._dtype = self._dtype
+        return new
 
     @data.setter
     def data(self, value):

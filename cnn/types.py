@@ -76,8 +76,9 @@ uint16 = dtype("uint16", np.uint16)
 uint32 = dtype("uint32", np.uint32)
 uint64 = dtype("uint64", np.uint64)
 bool = dtype("bool", np.bool_)
-# NumPy has no bfloat16: the name is accepted, what carries it is stored and computed in float32.
+# NumPy has no bfloat16: its values lie in float32 arrays (cnn/autograd/bfloat16.py).
 bfloat16 = dtype("bfloat16", np.float32)
+bfloat16.itemsize = 2
 
 _BY_NUMPY = {
     d.numpy: d for d in (float64, float32, float16, int64, int32, int16, int8, uint64, uint32, uint16, uint8, bool)
@@ -226,6 +227,11 @@ class finfo(_Info):
         type = type or _default
         info = np.finfo(type.numpy)
         super().__init__(type, info)
+        if type is bfloat16:  # float32 with 16 bits less of the fraction
+            self.bits, self.max, self.min = 16, 3.3895313892515355e38, -3.3895313892515355e38
+            self.eps, self.resolution = 2.0**-7, 0.01
+            self.tiny = self.smallest_normal = 2.0**-126
+            return
         self.eps = info.eps.item()
         self.tiny = self.smallest_normal = info.tiny.item()
         self.resolution = info.resolution.item()

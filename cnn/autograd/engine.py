@@ -12,6 +12,7 @@ from cnn import _cnn
 from cnn.errors import ShapeError
 from cnn.tensor import RETAIN, Tensor
 
+from . import bfloat16
 from .deferred import Gradient, LeafGradient, as_array
 from .function import Node, edge_of
 from .grad_mode import no_grad
@@ -134,7 +135,7 @@ def _add_to_grad(leaf, slots):
     gradient = slots[0]
     slots[0] = None
     if isinstance(gradient, LeafGradient):
-        if leaf._grad is None and leaf._accumulate_hooks is None and gradient.fits(leaf._a):
+        if leaf._grad is None and leaf._accumulate_hooks is None and leaf._dtype is None and gradient.fits(leaf._a):
             leaf._grad = gradient.tensor()
             return
         gradient = gradient.array()
@@ -150,6 +151,8 @@ def _add_to_grad(leaf, slots):
         leaf._grad = Tensor._wrap(gradient)
     else:
         leaf._grad = Tensor._wrap(np.array(gradient, order="C"))
+    if leaf._dtype is not None:
+        bfloat16.settle(leaf._grad)
 
 
 def run_tensor_hooks(node, gradients):

@@ -122,6 +122,11 @@ class Operation(Node):
     apply = classmethod(_cnn.apply)
 
     @classmethod
+    def finish_bfloat16(cls, args, out):
+        """Called by apply() where an argument is of bfloat16."""
+        bfloat16.finish(cls, args, out)
+
+    @classmethod
     def wait(cls, args, pending, **for_backward):
         """A result that is `pending()` as soon as somebody looks at it (deferred.py). `for_backward` is what forward
         would leave in its ctx."""
@@ -132,6 +137,8 @@ class Operation(Node):
                 setattr(ctx, name, value)
             ctx.remember_versions(args, ())
             y._node, y._requires_grad = ctx, True
+        if args[0]._dtype is not None:
+            bfloat16.finish(cls, args, y)
         return y
 
     @classmethod
@@ -171,6 +178,8 @@ class Operation(Node):
             _copy_into(target._a, out)
             if ctx.saved:  # an output that is saved is the target's now
                 ctx.saved = tuple([target._a if a is out else a for a in ctx.saved])
+        if target._dtype is not None:
+            bfloat16.settle(target)
         target._bump()
         if track:
             ctx.take_number()
@@ -396,4 +405,4 @@ class _SavedOutput:
 
 from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)
 
-from . import anomaly, deferred  # noqa: E402
+from . import anomaly, bfloat16, deferred  # noqa: E402

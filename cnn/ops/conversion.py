@@ -3,6 +3,7 @@
 import numpy as np
 
 from cnn import _cnn, types
+from cnn.autograd import bfloat16
 from cnn.autograd.function import Operation
 from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.layout import new_like, seen_order
@@ -115,9 +116,10 @@ def to_type(x, kind):
     array_type = kind.numpy if name is not None else np.dtype(kind)
     if x._a.dtype == array_type and name in (None, x.dtype):
         return x
-    y = ToCopy.apply(x, array_type) if x._a.dtype != array_type else Clone.apply(x)
+    y = ToCopy.apply(x, array_type)
     if name is types.bfloat16:
-        y._dtype = name
+        return bfloat16.settle(y)
+    y._dtype = None
     return y
 
 

@@ -8,7 +8,7 @@ import operator
 import numpy as np
 
 from cnn import _cnn, types
-from cnn.autograd import aliases
+from cnn.autograd import aliases, bfloat16
 from cnn.errors import kind_name
 from cnn.layout import new_like
 from cnn.tensor import Tensor, _plain
@@ -25,7 +25,7 @@ def _finish(array, dtype, device, requires_grad, layout=None, memory_format=None
         raise NotImplementedError(f"cnn has no sparse tensors: layout must be torch.strided, got {layout!r}")
     t = Tensor._wrap(in_format(array, memory_format))
     if dtype is types.bfloat16:
-        t._dtype = dtype
+        bfloat16.settle(t)
     if device is not None:
         accept_device(device)
     if requires_grad:
@@ -167,6 +167,8 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
 @function
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A tensor that shares memory with a buffer. See torch.frombuffer."""
+    if dtype is types.bfloat16:
+        raise NotImplementedError("frombuffer(): torch.bfloat16 is not supported: its values lie in float32 here")
     array = np.frombuffer(buffer, dtype.numpy, count, offset)
     aliases.expose(array)
     return _finish(array, dtype, None, requires_grad)
@@ -235,7 +237,7 @@ def _kind_of_number(number):
 def _like(make, name):
     def f(input, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None):
         array = new_like(make, input._a, _numpy_type(dtype, input.dtype))
-        return _finish(array, dtype, device, requires_grad, layout, memory_format)
+        return _finish(array, dtype or input.dtype, device, requires_grad, layout, memory_format)
 
     f.__name__ = name
     f.__doc__ = f"`{name[:-5]}` in the shape and type of input. See torch.{name}."
@@ -253,7 +255,7 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_me
     """A tensor filled with one value, in the shape and type of input. See torch.full_like."""
     kind = _numpy_type(dtype, input.dtype)
     array = new_like(np.full, input._a, as_value(_number("full_like", fill_value), kind), kind)
-    return _finish(array, dtype, device, requires_grad, layout, memory_format)
+    return _finish(array, dtype or input.dtype, device, requires_grad, layout, memory_format)
 
 
 @function

@@ -50,6 +50,7 @@ def constructed(name, dtype, args, size=None, data=NOTHING, device=None, **unkno
 def _uninitialised(name, dtype, shape):
     new = Tensor._wrap(_cnn.empty(_checked_size(name, shape), dtype.numpy))
     if dtype is types.bfloat16:
+        new._a[...] = 0  # what is not defined must at least be of the type
         new._dtype = dtype
     return new
 

@@ -23,6 +23,8 @@ def prepare(name, a, b, float_result=False):
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a._a.dtype is not b._a.dtype or float_result and a._a.dtype.kind != "f":
             kind = kind_for(promote(a, b), float_result)
+            if a._dtype is not None or b._dtype is not None:  # integers beside bfloat16 become bfloat16
+                a, b = (x if x._a.dtype.kind == "f" or kind != np.float32 else x.to(types.bfloat16) for x in (a, b))
             a, b = cast(a, kind), cast(b, kind)
         if a._a.shape != b._a.shape:
             check_broadcast(name, a._a.shape, b._a.shape)

@@ -115,7 +115,9 @@ def as_value(number, kind):
 @function
 def promote_types(type1, type2):
     """The type of a result computed from both. See torch.promote_types."""
-    return types.of_numpy(wider(type1.numpy, type2.numpy))
+    kind = types.of_numpy(wider(type1.numpy, type2.numpy))
+    low = [t is types.bfloat16 or not t.is_floating_point for t in (type1, type2)]
+    return types.bfloat16 if types.bfloat16 in (type1, type2) and False not in low else kind
 
 
 @function
@@ -124,7 +126,11 @@ def result_type(tensor=None, other=None, *, scalar=None, scalar1=None, scalar2=N
     given = [x for x in (tensor, other, scalar, scalar1, scalar2) if x is not None]
     if len(given) != 2:
         raise TypeError(f"result_type(): expected two tensors or numbers, got {len(given)}")
-    return types.of_numpy(promote(*given))
+    kind = types.of_numpy(promote(*given))
+    floating = [x for x in given if isinstance(x, Tensor) and x._a.dtype.kind == "f"]
+    counting = [x for x in floating if x._a.ndim] or floating
+    low = kind is types.float32 and counting and all(x._dtype is not None for x in counting)
+    return types.bfloat16 if low else kind
 
 
 @function

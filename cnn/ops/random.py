@@ -30,7 +30,7 @@ def _like(fill, name, doc):
           memory_format=None):  # fmt: skip
         array = new_like(_cnn.empty, input._a, _numpy_type(dtype, input.dtype))
         fill(array, generator=generator)
-        return _finish(array, dtype, device, requires_grad, layout, memory_format)
+        return _finish(array, dtype or input.dtype, device, requires_grad, layout, memory_format)
 
     f.__name__, f.__doc__ = name, f"{doc} See torch.{name}."
     return function(f)

@@ -282,6 +282,10 @@ def _can_view(x, shape):
 def view(self, *size):
     """The same memory in another shape, or seen as another dtype. See torch.Tensor.view."""
     if len(size) == 1 and isinstance(size[0], types.dtype):
+        if types.bfloat16 in (self.dtype, size[0]):
+            raise NotImplementedError(
+                "view(): torch.bfloat16 is not supported: its values lie in float32 here; use .to()"
+            )
         aliases.lay_in_rows(self._a)
         new = Tensor._wrap(self._a.view(size[0].numpy))
         new._box = self._version_box()

@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from cnn import _cnn, types
-from cnn.autograd import deferred
+from cnn.autograd import bfloat16, deferred
 from cnn.autograd.grad_mode import enable_grad
 from cnn.errors import kind_name
 from cnn.nn.sizes import check_number
@@ -272,11 +272,20 @@ class Optimizer:
                         )
                     (self, *args), kwargs = result
             value = step(self, *args, **kwargs)
+            if bfloat16.in_use:
+                self._round()
             for hook in (*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()):
                 hook(self, (self, *args), kwargs)
             return value
 
         return hooked
+
+    def _round(self):
+        """What was updated in float32 is of bfloat16 again."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p._dtype is not None:
+                    bfloat16.settle(p)
 
     def register_step_pre_hook(self, hook):
         """`hook(optimizer, args, kwargs)` runs before step(); it may return new (args, kwargs)."""

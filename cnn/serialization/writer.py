@@ -22,6 +22,7 @@ from collections import OrderedDict
 import numpy as np
 
 from cnn import types
+from cnn.autograd.bfloat16 import halves
 from cnn.errors import CheckpointError, is_torchs, kind_name
 from cnn.nn.parameter import Parameter
 from cnn.tensor import Tensor
@@ -64,15 +65,16 @@ REBUILD_PARAMETER = Name("torch._utils", "_rebuild_parameter")
 SIZE = Name("torch", "Size")
 DEVICE = Name("torch", "device")
 DTYPES = {d: Name("torch", d.name) for d in (*STORAGE_NAMES, *UNTYPED, types.bfloat16)}
-STORAGES = {d: Name("torch", name) for d, name in STORAGE_NAMES.items()}
+STORAGES = {d: Name("torch", name) for d, name in (*STORAGE_NAMES.items(), (types.bfloat16, "BFloat16Storage"))}
 UNTYPED_STORAGE = Name("torch.storage", "UntypedStorage")
 
 
 class Storage:
     """Memory that one or more tensors look into: a flat array, and its number in the file."""
 
-    def __init__(self, key, array):
-        self.key, self.array = key, array
+    def __init__(self, key, memory, dtype):
+        self.key, self.memory, self.dtype = key, memory, dtype
+        self.array = halves(memory) if dtype is types.bfloat16 else memory
 
 
 class TorchPickler(pickle._Pickler):
@@ -114,10 +116,9 @@ class TorchPickler(pickle._Pickler):
     def persistent_id(self, obj):
         if type(obj) is not Storage:
             return None
-        dtype = types.of_numpy(obj.array.dtype)
-        if dtype in UNTYPED:
+        if obj.dtype in UNTYPED:
             return "storage", UNTYPED_STORAGE, obj.key, "cpu", obj.array.nbytes
-        return "storage", STORAGES[dtype], obj.key, "cpu", obj.array.size
+        return "storage", STORAGES[obj.dtype], obj.key, "cpu", obj.array.size
 
     def reducer_override(self, obj):
         if isinstance(obj, Tensor):
@@ -148,11 +149,11 @@ class TorchPickler(pickle._Pickler):
             array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
             memory = array.reshape(-1)
         address = memory.__array_interface__["data"][0]
-        storage = self.known.get((address, memory.size, memory.dtype)) if memory.size else None
+        storage = self.known.get((address, memory.size, tensor.dtype)) if memory.size else None
         if storage is None:
-            storage = Storage(str(len(self.storages)), memory)
+            storage = Storage(str(len(self.storages)), memory, tensor.dtype)
             self.storages.append(storage)
-            self.known[address, memory.size, memory.dtype] = storage
+            self.known[address, memory.size, tensor.dtype] = storage
         if array.size == 0:
             return storage, 0, array.shape, dense_strides(array.shape)
         offset = (array.__array_interface__["data"][0] - address) // array.itemsize

@@ -237,7 +237,7 @@ static int becomes_grad(PyObject *slots)
     PyObject *object = PyList_GET_ITEM(slots, 0), *leaf = PyList_GET_ITEM(slots, 1);
     struct tensor *t = (struct tensor *)leaf;
     if (!is_tensor(leaf) || !t->requires_grad || !PyArray_Check(object) || t->array == NULL || is_set(t->grad) ||
-        is_set(t->grad_hooks) || is_set(t->accumulate_hooks)) {
+        is_set(t->dtype) || is_set(t->grad_hooks) || is_set(t->accumulate_hooks)) {
         return 0;
     }
     PyArrayObject *gradient = (PyArrayObject *)object, *array = (PyArrayObject *)t->array;

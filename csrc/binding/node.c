@@ -509,6 +509,27 @@ static int is_view(PyObject *cls)
     return yes;
 }
 
+/* Where an argument is of bfloat16, cnn/autograd/bfloat16.py gives the results that type, or leaves them as they are.
+ */
+static int finish_bfloat16(PyObject *cls, PyObject *const *args, Py_ssize_t count, PyObject *out)
+{
+    Py_ssize_t i = 0;
+    while (i < count && !(is_tensor(args[i]) && is_set(((struct tensor *)args[i])->dtype))) {
+        i++;
+    }
+    if (i == count) {
+        return 0;
+    }
+    PyObject *arguments = PyTuple_New(count);
+    for (i = 0; arguments != NULL && i < count; i++) {
+        PyTuple_SET_ITEM(arguments, i, Py_NewRef(args[i]));
+    }
+    PyObject *none = arguments != NULL ? PyObject_CallMethod(cls, "finish_bfloat16", "OO", arguments, out) : NULL;
+    Py_XDECREF(arguments);
+    Py_XDECREF(none);
+    return none != NULL ? 0 : -1;
+}
+
 /* (cls, *args) -> a Tensor, or a tuple of them. */
 PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
@@ -540,7 +561,7 @@ PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
     Py_ssize_t n_outs = several ? PyTuple_GET_SIZE(out) : 1;
     node->outputs = n_outs;
     if ((view = is_view(cls)) < 0 || (view && become_views(cls, args, count, outs, n_outs, several) < 0) ||
-        (track && node_record(node, args, count, outs, n_outs) < 0)) {
+        (track && node_record(node, args, count, outs, n_outs) < 0) || finish_bfloat16(cls, args, count, out) < 0) {
         goto fail;
     }
     Py_DECREF(node);

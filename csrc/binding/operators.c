@@ -65,9 +65,11 @@ static PyObject *operate(int which, PyObject *a, PyObject *b)
     if (operators[which].cls == NULL) { /* before cnn is imported as a whole */
         Py_RETURN_NOTIMPLEMENTED;
     }
+    int is_low = (is_tensor(a) && is_set(((struct tensor *)a)->dtype)) ||
+                 (is_tensor(b) && is_set(((struct tensor *)b)->dtype)); /* bfloat16: its results are rounded */
     int is_product_with_number =
         symbols[which] == '*' && is_tensor(a) && (PyFloat_CheckExact(b) || PyLong_CheckExact(b));
-    if (is_product_with_number || (is_tensor(a) && is_tensor(b))) {
+    if (!is_low && (is_product_with_number || (is_tensor(a) && is_tensor(b)))) {
         PyArrayObject *array = result_of(which, a, b);
         if (array == NULL && PyErr_Occurred()) {
             return NULL;

@@ -14,6 +14,7 @@ struct tensor {
     PyObject *node;                /* what made it; NULL for a leaf */
     PyObject *box;                 /* [version], shared with views */
     PyObject *base;                /* of a view */
+    PyObject *dtype;               /* cnn.bfloat16 where it holds such values (in float32), else NULL */
     PyObject *view;                /* ((operation, arguments, output), ...): how a view comes from its base */
     long long view_version;        /* of the memory, when the view's history was made */
     PyObject *grad, *grad_hooks, *accumulate_hooks;

@@ -28,6 +28,7 @@ static int tensor_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(t->box);
     Py_VISIT(t->base);
     Py_VISIT(t->view);
+    Py_VISIT(t->dtype);
     Py_VISIT(t->grad);
     Py_VISIT(t->grad_hooks);
     Py_VISIT(t->accumulate_hooks);
@@ -44,6 +45,7 @@ static int tensor_clear(PyObject *self)
     Py_CLEAR(t->box);
     Py_CLEAR(t->base);
     Py_CLEAR(t->view);
+    Py_CLEAR(t->dtype);
     Py_CLEAR(t->grad);
     Py_CLEAR(t->grad_hooks);
     Py_CLEAR(t->accumulate_hooks);
@@ -262,6 +264,7 @@ static PyMemberDef tensor_members[] = {
     FIELD("_box", box),
     FIELD("_base", base),
     FIELD("_view", view),
+    FIELD("_dtype", dtype),
     FIELD("_grad", grad),
     FIELD("_grad_hooks", grad_hooks),
     FIELD("_accumulate_hooks", accumulate_hooks),
