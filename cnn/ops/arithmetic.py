@@ -89,24 +89,22 @@ class Div(Operation):
     @staticmethod
     def forward(ctx, a, b):
         ctx.shapes = shape_of(a), shape_of(b)
-        with np.errstate(all="ignore"):
-            if ctx.needs[1] and not isinstance(a, np.ndarray):  # as torch, which multiplies a reciprocal
-                ctx.saved = (a, None, np.reciprocal(b))
-            else:
-                ctx.saved = (a if ctx.needs[1] else None, b)
-            return np.divide(a, b)
+        if ctx.needs[1] and not isinstance(a, np.ndarray):  # as torch, which multiplies a reciprocal
+            ctx.saved = (a, None, np.reciprocal(b))
+        else:
+            ctx.saved = (a if ctx.needs[1] else None, b)
+        return np.divide(a, b)
 
     @staticmethod
     def backward(ctx, dy):
         a, b, *reciprocal = ctx.saved
         if reciprocal:
             return None, _cnn.mul(_cnn.mul(dy, np.square(reciprocal[0])), -float(a))
-        with np.errstate(all="ignore"):
-            da = dy / b
-            return (
-                sum_to_shape(da, ctx.shapes[0]) if ctx.needs[0] else None,
-                sum_to_shape(-da * (a / b), ctx.shapes[1]) if ctx.needs[1] else None,
-            )
+        da = dy / b
+        return (
+            sum_to_shape(da, ctx.shapes[0]) if ctx.needs[0] else None,
+            sum_to_shape(-da * (a / b), ctx.shapes[1]) if ctx.needs[1] else None,
+        )
 
 
 def _power(a, b):
@@ -121,8 +119,7 @@ def _power(a, b):
 class Pow(Operation):
     @staticmethod
     def forward(ctx, a, b):
-        with np.errstate(all="ignore"):
-            y = _power(a, b)
+        y = _power(a, b)
         ctx.saved = (a, b, y if ctx.needs[1] else None)
         return y
 
@@ -130,13 +127,12 @@ class Pow(Operation):
     def backward(ctx, dy):
         a, b, y = ctx.saved
         da = db = None
-        with np.errstate(all="ignore"):
-            if ctx.needs[0]:
-                slope = np.where(b == 0, 0, b * np.power(a, np.subtract(b, 1)))
-                da = sum_to_shape((dy * slope).astype(dy.dtype, copy=False), shape_of(a))
-            if ctx.needs[1]:
-                log = np.where((a == 0) & (np.asarray(b) >= 0), 0, np.log(a, dtype=np.float64))  # sums may cancel
-                db = sum_to_shape(dy * y * log, shape_of(b)).astype(dy.dtype, copy=False)
+        if ctx.needs[0]:
+            slope = np.where(b == 0, 0, b * np.power(a, np.subtract(b, 1)))
+            da = sum_to_shape((dy * slope).astype(dy.dtype, copy=False), shape_of(a))
+        if ctx.needs[1]:
+            log = np.where((a == 0) & (np.asarray(b) >= 0), 0, np.log(a, dtype=np.float64))  # sums may cancel
+            db = sum_to_shape(dy * y * log, shape_of(b)).astype(dy.dtype, copy=False)
         return da, db
 
 
@@ -146,8 +142,7 @@ class Remainder(Operation):
         ctx.shapes = shape_of(a), shape_of(b)
         if ctx.needs[1]:
             ctx.saved = (a, b)
-        with np.errstate(all="ignore"):
-            return np.remainder(a, b)
+        return np.remainder(a, b)
 
     @staticmethod
     def backward(ctx, dy):
@@ -155,8 +150,7 @@ class Remainder(Operation):
         if not ctx.needs[1]:
             return da, None
         a, b = ctx.saved
-        with np.errstate(all="ignore"):
-            return da, sum_to_shape(-dy * np.floor_divide(a, b), ctx.shapes[1])
+        return da, sum_to_shape(-dy * np.floor_divide(a, b), ctx.shapes[1])
 
 
 class Fmod(Operation):
@@ -165,8 +159,7 @@ class Fmod(Operation):
         ctx.shapes = shape_of(a), shape_of(b)
         if ctx.needs[1]:
             ctx.saved = (a, b)
-        with np.errstate(all="ignore"):
-            return np.fmod(a, b)
+        return np.fmod(a, b)
 
     @staticmethod
     def backward(ctx, dy):
@@ -174,8 +167,7 @@ class Fmod(Operation):
         if not ctx.needs[1]:
             return da, None
         a, b = ctx.saved
-        with np.errstate(all="ignore"):
-            return da, sum_to_shape(-dy * np.trunc(np.divide(a, b)), ctx.shapes[1])
+        return da, sum_to_shape(-dy * np.trunc(np.divide(a, b)), ctx.shapes[1])
 
 
 class RoundedDiv(Operation):
@@ -184,8 +176,7 @@ class RoundedDiv(Operation):
     @staticmethod
     def forward(ctx, a, b, round):
         ctx.shapes = shape_of(a), shape_of(b)
-        with np.errstate(all="ignore"):
-            return round(a, b)
+        return round(a, b)
 
     @staticmethod
     def backward(ctx, dy):
@@ -305,8 +296,7 @@ _ROUNDED = {"floor": np.floor_divide, "trunc": _truncated}
 def floor_divide(input, other):
     """The floor of input / other; no gradient, as in torch. See torch.floor_divide."""
     a, b = _whole("div_floor_cpu", input, other)
-    with np.errstate(all="ignore"):
-        return Tensor._wrap(np.floor_divide(raw(a), raw(b)))
+    return Tensor._wrap(np.floor_divide(raw(a), raw(b)))
 
 
 @both

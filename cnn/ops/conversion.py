@@ -63,8 +63,7 @@ class ToCopy(Operation):
     @staticmethod
     def forward(ctx, x, kind):
         ctx.kind = x.dtype
-        with np.errstate(all="ignore"):
-            return x.astype(kind)
+        return x.astype(kind)
 
     @staticmethod
     def backward(ctx, dy):
@@ -79,8 +78,7 @@ class CopyInto(Operation):
             raise ShapeError(
                 f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}"
             )
-        with np.errstate(all="ignore"):
-            np.copyto(x, source, casting="unsafe")
+        np.copyto(x, source, casting="unsafe")
         return x
 
     @staticmethod

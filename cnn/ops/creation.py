@@ -352,8 +352,7 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=No
     kind = _numpy_type(dtype)
     refuse_types("logspace_cpu", kind)
     powers = [start] if steps == 1 else _spaced(start, end, steps, kind, np.float64)
-    with np.errstate(all="ignore"):
-        array = np.power(builtins.float(base), np.asarray(powers, np.float64)).astype(kind)
+    array = np.power(builtins.float(base), np.asarray(powers, np.float64)).astype(kind)
     return _finish(array, dtype, device, requires_grad, layout)
 
 

@@ -19,8 +19,7 @@ class LinAlgError(RuntimeError):
 
 def _lapack(name, problem, f, *args, **kwargs):
     try:
-        with np.errstate(all="ignore"):
-            return f(*args, **kwargs)
+        return f(*args, **kwargs)
     except np.linalg.LinAlgError:
         raise LinAlgError(f"linalg.{name}: {problem}") from None
 
@@ -83,8 +82,7 @@ class Solve(Operation):
 class Det(Operation):
     @staticmethod
     def forward(ctx, a):
-        with np.errstate(all="ignore"):
-            y = np.asarray(np.linalg.det(a), a.dtype)
+        y = np.asarray(np.linalg.det(a), a.dtype)
         ctx.saved = (a, y)
         return y
 
@@ -94,8 +92,7 @@ class Det(Operation):
         a, y = ctx.saved
         if a.size and not (y == 0).any():
             try:
-                with np.errstate(all="ignore"):
-                    return (dy * y)[..., None, None] * _t(np.linalg.inv(a))
+                return (dy * y)[..., None, None] * _t(np.linalg.inv(a))
             except np.linalg.LinAlgError:
                 pass
         u, s, vh = _lapack("det", _NOT_FINITE, np.linalg.svd, a)
@@ -111,8 +108,7 @@ class Det(Operation):
 class Slogdet(Operation):
     @staticmethod
     def forward(ctx, a):
-        with np.errstate(all="ignore"):
-            sign, log = np.linalg.slogdet(a)
+        sign, log = np.linalg.slogdet(a)
         ctx.saved = (a,)
         return np.asarray(sign, a.dtype), np.asarray(log, a.dtype)
 
@@ -163,9 +159,8 @@ class Eigh(Operation):
         values, vectors = ctx.saved
         inner = np.zeros_like(vectors)
         if dvectors is not None:
-            with np.errstate(all="ignore"):
-                gap = values[..., None, :] - values[..., :, None]
-                inner = np.where(np.eye(values.shape[-1], dtype=bool), 0, (_t(vectors) @ dvectors) / gap)
+            gap = values[..., None, :] - values[..., :, None]
+            inner = np.where(np.eye(values.shape[-1], dtype=bool), 0, (_t(vectors) @ dvectors) / gap)
         if dvalues is not None:
             inner = inner + _diagonal(dvalues)
         da = (vectors @ inner @ _t(vectors)).astype(vectors.dtype, copy=False)
@@ -237,23 +232,22 @@ class Svd(Operation):
         k = s.shape[-1]
         u, v = u[..., :k], _t(vh[..., :k, :])
         inner = np.zeros((*s.shape, k), s.dtype) if ds is None else _diagonal(ds)
-        with np.errstate(all="ignore"):
-            square = np.square(s)
-            gap = np.where(np.eye(k, dtype=bool), 1, square[..., None, :] - square[..., :, None])
-            if du is not None:
-                du = du[..., :k]
-                turn = _t(u) @ du
-                inner = inner + (turn - _t(turn)) / gap * s[..., None, :]
-            if dvh is not None:
-                dv = _t(dvh[..., :k, :])
-                turn = _t(v) @ dv
-                inner = inner + s[..., :, None] * ((turn - _t(turn)) / gap)
-            da = u @ inner @ _t(v)
-            # what leaves the space that U and V span, where they are not square
-            if du is not None and u.shape[-2] > k:
-                da = da + ((du - u @ (_t(u) @ du)) / s[..., None, :]) @ _t(v)
-            if dvh is not None and v.shape[-2] > k:
-                da = da + (u / s[..., None, :]) @ _t(dv - v @ (_t(v) @ dv))
+        square = np.square(s)
+        gap = np.where(np.eye(k, dtype=bool), 1, square[..., None, :] - square[..., :, None])
+        if du is not None:
+            du = du[..., :k]
+            turn = _t(u) @ du
+            inner = inner + (turn - _t(turn)) / gap * s[..., None, :]
+        if dvh is not None:
+            dv = _t(dvh[..., :k, :])
+            turn = _t(v) @ dv
+            inner = inner + s[..., :, None] * ((turn - _t(turn)) / gap)
+        da = u @ inner @ _t(v)
+        # what leaves the space that U and V span, where they are not square
+        if du is not None and u.shape[-2] > k:
+            da = da + ((du - u @ (_t(u) @ du)) / s[..., None, :]) @ _t(v)
+        if dvh is not None and v.shape[-2] > k:
+            da = da + (u / s[..., None, :]) @ _t(dv - v @ (_t(v) @ dv))
         return da.astype(s.dtype, copy=False), None
 
     def name(self):
@@ -315,5 +309,4 @@ class Pinv(Operation):
 def _reciprocal(values, atol, rtol):
     size = np.abs(values)
     kept = size > np.maximum(atol, rtol * size.max(axis=-1, keepdims=True))
-    with np.errstate(all="ignore"):
-        return np.where(kept, 1 / values, 0)
+    return np.where(kept, 1 / values, 0)

@@ -21,19 +21,18 @@ class VectorNorm(Operation):
     @staticmethod
     def forward(ctx, x, p, axes, keepdim):
         wide = x.astype(np.float32) if x.dtype == np.float16 else x
-        with np.errstate(all="ignore"):
-            if p == 2:
-                y = np.sqrt(np.square(wide).sum(axis=axes, keepdims=True))
-            elif p == 0:
-                y = (wide != 0).sum(axis=axes, keepdims=True)
-            elif p == 1:
-                y = np.abs(wide).sum(axis=axes, keepdims=True)
-            elif p == _INFINITY:
-                y = np.abs(wide).max(axis=axes, keepdims=True, initial=0)
-            elif p == -_INFINITY:
-                y = np.abs(wide).min(axis=axes, keepdims=True)
-            else:
-                y = (np.abs(wide) ** p).sum(axis=axes, keepdims=True) ** (1 / p)
+        if p == 2:
+            y = np.sqrt(np.square(wide).sum(axis=axes, keepdims=True))
+        elif p == 0:
+            y = (wide != 0).sum(axis=axes, keepdims=True)
+        elif p == 1:
+            y = np.abs(wide).sum(axis=axes, keepdims=True)
+        elif p == _INFINITY:
+            y = np.abs(wide).max(axis=axes, keepdims=True, initial=0)
+        elif p == -_INFINITY:
+            y = np.abs(wide).min(axis=axes, keepdims=True)
+        else:
+            y = (np.abs(wide) ** p).sum(axis=axes, keepdims=True) ** (1 / p)
         y = y.astype(x.dtype, copy=False)
         ctx.saved, ctx.p, ctx.axes, ctx.keepdim = (x, y), p, axes, keepdim
         return y if keepdim else y.squeeze(axes) if axes is not None else y.reshape(())
@@ -44,21 +43,20 @@ class VectorNorm(Operation):
         x, y = ctx.saved
         p = ctx.p
         dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
-        with np.errstate(all="ignore"):
-            if p == 0:
-                dx = np.zeros_like(x)
-            elif p == 1:
-                dx = np.sign(x) * dy
-            elif p == 2:
-                dx = np.where(y == 0, 0, dy * (x / y))
-            elif abs(p) == _INFINITY:
-                hit = (np.abs(x) == y) | np.isnan(x)
-                dx = np.where(hit, np.sign(x) * dy / hit.sum(axis=ctx.axes, keepdims=True), 0)
-            elif p < 1:
-                power = np.where(x == 0, 0, np.sign(x) * np.abs(x) ** (p - 1))
-                dx = power * dy * y ** (1 - p)
-            else:
-                dx = np.where(y == 0, 0, np.sign(x) * np.abs(x) ** (p - 1) * (dy / y ** (p - 1)))
+        if p == 0:
+            dx = np.zeros_like(x)
+        elif p == 1:
+            dx = np.sign(x) * dy
+        elif p == 2:
+            dx = np.where(y == 0, 0, dy * (x / y))
+        elif abs(p) == _INFINITY:
+            hit = (np.abs(x) == y) | np.isnan(x)
+            dx = np.where(hit, np.sign(x) * dy / hit.sum(axis=ctx.axes, keepdims=True), 0)
+        elif p < 1:
+            power = np.where(x == 0, 0, np.sign(x) * np.abs(x) ** (p - 1))
+            dx = power * dy * y ** (1 - p)
+        else:
+            dx = np.where(y == 0, 0, np.sign(x) * np.abs(x) ** (p - 1) * (dy / y ** (p - 1)))
         return dx.astype(x.dtype, copy=False), None, None, None
 
     def name(self):

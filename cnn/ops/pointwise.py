@@ -27,8 +27,7 @@ def _unary(name, compute, slope, needs="x", float_result=True, title=None, refus
         def forward(ctx, x):
             if refuse is not None:
                 refuse(x.dtype)
-            with np.errstate(all="ignore"):
-                y = np.asarray(compute(x))
+            y = np.asarray(compute(x))
             if y.dtype != x.dtype and x.dtype.kind == "f":
                 y = y.astype(x.dtype)
             if ctx.needs[0] and callable(slope):
@@ -39,8 +38,7 @@ def _unary(name, compute, slope, needs="x", float_result=True, title=None, refus
         def backward(ctx, dy):
             if not callable(slope):
                 return dy * dy.dtype.type(slope)
-            with np.errstate(all="ignore"):
-                return np.asarray(dy * slope(ctx.saved[0]), dy.dtype)
+            return np.asarray(dy * slope(ctx.saved[0]), dy.dtype)
 
     Unary.__name__ = Unary.__qualname__ = title or name.capitalize()
 

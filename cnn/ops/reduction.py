@@ -93,9 +93,8 @@ class Var(Operation):
     def forward(ctx, x, axes, correction, keepdim, root):
         count = x.size if axes is None else int(np.prod([x.shape[a] for a in axes]))
         centred = x - x.mean(axis=axes, keepdims=True) if count else x  # NumPy warns of a mean of nothing
-        with np.errstate(all="ignore"):
-            y = np.square(centred).sum(axis=axes, keepdims=keepdim) / x.dtype.type(builtins.max(count - correction, 0))
-            y = np.asarray(np.sqrt(y) if root else y, x.dtype)
+        y = np.square(centred).sum(axis=axes, keepdims=keepdim) / x.dtype.type(builtins.max(count - correction, 0))
+        y = np.asarray(np.sqrt(y) if root else y, x.dtype)
         ctx.saved = (x, y if root else None)
         ctx.axes, ctx.keepdim, ctx.root, ctx.count = axes, keepdim, root, count
         ctx.divisor = builtins.max(count - correction, 0)
@@ -104,12 +103,11 @@ class Var(Operation):
     @staticmethod
     def backward(ctx, dy):
         x, y = ctx.saved
-        with np.errstate(all="ignore"):
-            if ctx.root:
-                dy = np.where(y == 0, 0, dy / (2 * y)).astype(dy.dtype)
-            dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
-            centred = x - x.mean(axis=ctx.axes, keepdims=True) if ctx.count else x
-            return dy * centred * (x.dtype.type(2) / x.dtype.type(ctx.divisor)), None, None, None, None
+        if ctx.root:
+            dy = np.where(y == 0, 0, dy / (2 * y)).astype(dy.dtype)
+        dy = _spread(dy, x.shape, ctx.axes, ctx.keepdim)
+        centred = x - x.mean(axis=ctx.axes, keepdims=True) if ctx.count else x
+        return dy * centred * (x.dtype.type(2) / x.dtype.type(ctx.divisor)), None, None, None, None
 
 
 class Extreme(Operation):
@@ -165,10 +163,9 @@ class CumSum(Operation):
 class LogSumExp(Operation):
     @staticmethod
     def forward(ctx, x, axes, keepdim):
-        with np.errstate(all="ignore"):
-            top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
-            top = np.where(np.isfinite(top), top, 0)
-            y = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
+        top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+        top = np.where(np.isfinite(top), top, 0)
+        y = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
         ctx.saved, ctx.axes, ctx.keepdim = (x, y), axes, keepdim
         return y if keepdim else y.squeeze(axes) if axes is not None else y.reshape(())
 
