@@ -747,3 +747,9 @@ def test_python_generators_stay_untouched():
     before = random.getstate(), np.random.get_state()[1].tolist()
     list(DataLoader(Squares(), 4, shuffle=True))
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+@pytest.mark.parametrize(("n", "batches"), [(5, 1), (6, 2), (7, 2), (8, 2), (9, 3)])
+def test_a_stream_drops_its_last_batch_where_it_is_short(n, batches):
+    found = [batch.tolist() for batch in DataLoader(stream_of(ours, n), 3, drop_last=True)]
+    assert found == [list(range(3 * i, 3 * i + 3)) for i in range(batches)]

@@ -884,3 +884,14 @@ def test_attributes_are_found_whoever_looks_for_them():
     assert all(found(net))
     with pytest.raises(TypeError, match="quick_attributes: expected a class"):
         cnn._cnn.quick_attributes(int)
+
+
+def test_clip_an_exhausted_generator():
+    """The second time that net.parameters() is walked through, nothing would be clipped without a word."""
+    net = cnn.nn.Linear(2, 2)
+    parameters = net.parameters()
+    list(parameters)
+    for clip in (cnn.nn.utils.clip_grad_norm_, cnn.nn.utils.clip_grad_value_):
+        with pytest.warns(UserWarning, match="`parameters` is an empty generator") as caught:
+            clip(parameters, 1.0)
+        assert caught[0].filename == __file__

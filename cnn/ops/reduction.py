@@ -204,14 +204,18 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
     return Sum.apply(x, _axes(input, dim), keepdim, kind)
 
 
+def _check_mean(name, dtype):
+    if dtype is not None and not dtype.is_floating_point:
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
+            f"Got: {title(dtype.numpy)}"
+        )
+
+
 @both
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over all elements or over dim. See torch.mean."""
-    if dtype is not None and not dtype.is_floating_point:
-        raise RuntimeError(
-            "mean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. "
-            f"Got: {title(dtype.numpy)}"
-        )
+    _check_mean("mean", dtype)
     return Mean.apply(_typed(input, dtype, "mean"), _axes(input, dim), keepdim)
 
 
@@ -445,6 +449,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 def cumsum(input, dim, *, dtype=None):
     """Running sums along dim. See torch.cumsum."""
     x, kind = _summed(input, dtype)
+    refuse_types("cumsum_out_cpu", kind)
     return CumSum.apply(x, wrap_dim(dim, input._a.ndim), kind)
 
 
@@ -472,6 +477,7 @@ class CumProd(Operation):
 def cumprod(input, dim, *, dtype=None):
     """Running products along dim. See torch.cumprod."""
     x, kind = _summed(input, dtype)
+    refuse_types("cumprod_out_cpu", kind)
     return CumProd.apply(x, wrap_dim(dim, input._a.ndim), kind)
 
 
@@ -552,4 +558,5 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None):
         raise RuntimeError(
             "nanmean(): expected input to have floating point or complex dtype but got " + title(input._a.dtype)
         )
+    _check_mean("nanmean", dtype)
     return nansum(input, dim, keepdim, dtype=dtype) / (~input.isnan()).sum(dim, keepdim)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from types import GeneratorType
 
 import numpy as np
 
@@ -14,8 +15,14 @@ __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "get_total_n
 
 
 def _gradients(parameters):
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p.grad for p in parameters if p.grad is not None]
+    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not given and isinstance(parameters, GeneratorType):
+        warnings.warn(
+            "`parameters` is an empty generator, no gradient clipping will occur. (A generator, as net.parameters() "
+            "gives, can be walked through once only.)",
+            stacklevel=4,
+        )
+    return [p.grad for p in given if p.grad is not None]
 
 
 @quiet
