@@ -494,3 +494,29 @@ def test_a_changed_view_whose_elements_share_memory():
     y.mul_(2)
     (wide.sum() + (windows * windows).sum()).backward()
     assert x.grad.tolist() == [8 + 8, 8 + 2 * 16, 8 + 24]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_graph_of_many_live_nodes(seed):
+    """A node is derived when everything that came of it has been: exact integers of linear graphs tell when it was not.
+    Up to 40 nodes wait at a time, in an order that has nothing to do with how they hang together."""
+    random = np.random.default_rng(seed)
+    leaf = cnn.ones(1, dtype=cnn.float64, requires_grad=True)
+    live, slopes = [leaf], [1]  # of each tensor: its slope with regard to the leaf, which is its value as well
+    width = int(random.integers(3, 40))
+    for _ in range(width + 60):
+        i, j = random.integers(len(live), size=2)
+        a, b = (int(v) for v in random.integers(-2, 3, 2))
+        y, slope = live[i] * a + live[j] * b, slopes[i] * a + slopes[j] * b
+        if len(live) < width:
+            live.append(y)
+            slopes.append(slope)
+        elif abs(slope) < 2**40:
+            place = int(random.integers(1, width))
+            live[place], slopes[place] = y, slope
+    weights = [int(v) for v in random.integers(1, 4, len(live))]
+    total = live[0] * weights[0]
+    for k in random.permutation(len(live) - 1) + 1:
+        total = live[k] * weights[k] + total
+    total.backward()
+    assert leaf.grad.item() == total.item() == sum(w * s for w, s in zip(weights, slopes, strict=True))

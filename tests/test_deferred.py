@@ -650,7 +650,7 @@ def test_errors_of_batch_norm_come_at_the_call():
         ({"running_var": None}, "must be defined in evaluation mode"),
         ({"weight": cnn.zeros(channels, dtype=cnn.float64)}, "weight"),
         ({"bias": cnn.zeros(channels, 1)}, "bias"),
-        ({"eps": "small"}, "small"),
+        ({"eps": "small"}, "eps"),
         ({"momentum": None}, "None"),
     ):
         messages = []
