@@ -182,8 +182,8 @@ class Operation(Node):
             bfloat16.settle(target)
         target._bump()
         if track:
-            ctx.take_number()
             ctx.edges = (old_edge, *[edge_of(x) if w else None for x, w in zip(args, needs[1:], strict=True)])
+            ctx.take_number()
             if ctx.saved:
                 ctx.remember_versions(all_args, ())
             target._rebase(ctx)
@@ -328,8 +328,8 @@ class Function(FunctionCtx, Node):
             # An input returned as it is must not become its own ancestor: it gets a new tensor on the same memory.
             returned_input = any(o is x for x in args) and not any(o is d for d in ctx._dirty)
             fresh.append(_as_view(o) if returned_input and isinstance(o, Tensor) else o)
-        ctx.take_number()
         ctx.edges = tuple([edge_of(x) if w else None for x, w in zip(args, ctx.needs, strict=True)])
+        ctx.take_number()
         ctx._outputs = len(fresh)
         ctx._metadata = [(o._a.shape, o._a.dtype) if isinstance(o, Tensor) else None for o in fresh]
         for d in ctx._dirty:

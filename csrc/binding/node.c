@@ -120,8 +120,7 @@ static int link_arguments(struct node *node, PyObject *const *args, Py_ssize_t c
         return -1;
     }
     PyObject *edges = PyTuple_New(count);
-    if (edges == NULL || take_number(node) < 0) {
-        Py_XDECREF(edges);
+    if (edges == NULL) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -134,7 +133,7 @@ static int link_arguments(struct node *node, PyObject *const *args, Py_ssize_t c
         PyTuple_SET_ITEM(edges, i, edge);
     }
     Py_XSETREF(node->edges, edges);
-    return 0;
+    return take_number(node); /* last: looking for an edge may make a node, the history of a view */
 }
 
 static struct tensor *tensor_with(PyObject *array, PyObject *const *tensors, Py_ssize_t count)
