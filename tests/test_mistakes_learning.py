@@ -16,6 +16,7 @@ ONE_HOT = F.one_hot(cnn.tensor([3, 1]), 10)
 SCORES, CLASSES = cnn.zeros(2, 10), cnn.tensor([3, 1])
 BATCH, IMAGE = cnn.zeros(2, 16, 16, 3), cnn.zeros(16, 16, 3)  # the channels last
 T = cnn.vision.transforms
+PICTURE = T.ToPILImage()(cnn.zeros(1, 4, 4))
 
 
 class PlainList(nn.Module):
@@ -76,6 +77,17 @@ ROWS.lines(
     ("not flattened", lambda _: nn.Linear(144, 9)(cnn.zeros(5, 4, 6, 6)), ValueError, "linear", "6 features",
      "expects 144", "x.flatten(1)"),
     ("norm without batch", lambda _: nn.BatchNorm2d(3)(cnn.zeros(3, 8, 8)), ValueError, "BatchNorm2d", "4D", "3D"),
+    # Transforms and batches
+    ("one transform", lambda _: T.Compose(T.ToTensor()), TypeError, "Compose: transforms", "list", "ToTensor", "[]"),
+    ("a class of transforms", lambda _: T.Compose([T.ToTensor]), TypeError, "Compose: ToTensor is a class", "make one"),
+    ("Normalize first", lambda _: T.Normalize([0.5], [0.5])(PICTURE), TypeError, "Tensor Image", "ToTensor() in front"),
+    ("size as text", lambda _: T.Resize("32"), TypeError, "Size should be int", "str"),
+    ("crop as text", lambda _: T.CenterCrop("32"), TypeError, "Size should be int", "'32'"),
+    ("p as text", lambda _: T.RandomHorizontalFlip("a"), TypeError, "RandomHorizontalFlip: p", "number", "got 'a'"),
+    ("batch of pictures", lambda _: next(iter(DataLoader([PICTURE]))), TypeError, "collate", "PIL", "ToTensor()"),
+    ("batch of nothing", lambda _: next(iter(DataLoader([None]))), TypeError, "collate", "NoneType", "nothing?"),
+    ("nn.relu(x)", lambda _: nn.relu(SCORES), AttributeError, "'relu'", "nn.functional.relu", "nn.ReLU"),
+    ("nn.max_pool2d(x)", lambda _: nn.max_pool2d(SCORES, 2), AttributeError, "functional.max_pool2d", "MaxPool2d"),
     # Optimisers
     ("layers in a list", lambda _: optim.SGD(PlainList().parameters()), ValueError, "empty parameter list",
      "plain list", "nn.ModuleList"),
@@ -145,6 +157,8 @@ def test_a_tensor_of_pytorch_is_named(make, says, tmp_path, monkeypatch):
 
 
 def test_what_is_right_is_still_taken():
+    twice = T.Compose(t for t in [T.ToTensor(), T.Normalize(0.5, 0.5)])
+    assert twice(PICTURE).mean() == twice(PICTURE).mean() == -1
     nn.CrossEntropyLoss(cnn.ones(10))(SCORES, CLASSES)
     nn.BCEWithLogitsLoss(weight=cnn.ones(10), pos_weight=cnn.ones(10))(SCORES, SCORES)
     nn.ParameterList([cnn.zeros(2)]), nn.Identity(SCORES)

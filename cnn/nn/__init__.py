@@ -78,3 +78,11 @@ from . import modules, parallel  # isort: skip  # noqa: E402  (it takes all of t
 _PACKAGES = {"functional", "init", "modules", "parallel", "parameter", "utils"}
 for _name in [n for n, value in globals().items() if _inspect.ismodule(value) and n not in _PACKAGES and n[0] != "_"]:
     del globals()[_name]
+
+
+def __getattr__(name):
+    hint = f": it is a function, nn.functional.{name}" if name in functional.__all__ else ""
+    layer = next((known for known in __all__ if known.lower() == name.replace("_", "")), None)
+    if layer is not None and hint:
+        hint += f", or the layer nn.{layer}"
+    raise AttributeError(f"module 'cnn.nn' has no attribute {name!r}{hint}")

@@ -71,7 +71,13 @@ def _leaf_function(value, functions):
 
 def unknown(kind):
     """The text of the error for what cannot be collated."""
-    hint = ": cnn.from_numpy(x.numpy()) makes it one of cnn's" if getattr(kind, "__module__", "") == "torch" else ""
+    where, hint = getattr(kind, "__module__", ""), ""
+    if where == "torch":
+        hint = ": cnn.from_numpy(x.numpy()) makes it one of cnn's"
+    elif where.startswith("PIL."):
+        hint = ": give the data set transform=ToTensor() of vision.transforms"
+    elif kind is type(None):
+        hint = ": does a transform or __getitem__ return nothing?"
     return f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {kind}{hint}"
 
 

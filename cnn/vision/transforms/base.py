@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Sequence
 
 from cnn.nn import Module
+from cnn.nn.sizes import check_number
 from cnn.tensor import Tensor
 from cnn.vision.transforms.image import dimensions
 
@@ -18,6 +19,8 @@ class Transform(Module):
 
 def pair(size, message="Please provide only two dimensions (h, w) for size."):
     """(height, width) of a number or of a sequence of one or two."""
+    if isinstance(size, str):
+        raise TypeError(f"Size should be int or sequence. Got {size!r}")
     if isinstance(size, numbers.Number):
         return int(size), int(size)
     if len(size) == 1:
@@ -25,6 +28,11 @@ def pair(size, message="Please provide only two dimensions (h, w) for size."):
     if len(size) != 2:
         raise ValueError(message)
     return size
+
+
+def check_probability(name, p):
+    """A TypeError for a probability that is no number."""
+    check_number(p, name, "p")
 
 
 def angle_range(value, name, sizes=(2,)):

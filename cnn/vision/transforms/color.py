@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from numbers import Number
 
 from cnn.vision.transforms import draw, functional
-from cnn.vision.transforms.base import Transform, pair
+from cnn.vision.transforms.base import Transform, check_probability, pair
 from cnn.vision.transforms.image import dimensions
 
 
@@ -84,6 +84,7 @@ class RandomGrayscale(Transform):
 
     def __init__(self, p=0.1):
         super().__init__()
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def forward(self, img):
@@ -142,6 +143,7 @@ class RandomInvert(_Sometimes):
 
     def __init__(self, p=0.5):
         super().__init__()
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def change(self, img):
@@ -156,6 +158,7 @@ class RandomPosterize(_Sometimes):
     def __init__(self, bits, p=0.5):
         super().__init__()
         self.bits = bits
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def change(self, img):
@@ -170,6 +173,7 @@ class RandomSolarize(_Sometimes):
     def __init__(self, threshold, p=0.5):
         super().__init__()
         self.threshold = threshold
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def change(self, img):
@@ -184,6 +188,7 @@ class RandomAdjustSharpness(_Sometimes):
     def __init__(self, sharpness_factor, p=0.5):
         super().__init__()
         self.sharpness_factor = sharpness_factor
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def change(self, img):
@@ -195,6 +200,7 @@ class RandomAutocontrast(_Sometimes):
 
     def __init__(self, p=0.5):
         super().__init__()
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def change(self, img):
@@ -206,6 +212,7 @@ class RandomEqualize(_Sometimes):
 
     def __init__(self, p=0.5):
         super().__init__()
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def change(self, img):

@@ -1,21 +1,37 @@
 """Transforms made of transforms. Mirrors torchvision.transforms."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cnn.vision.transforms import draw
-from cnn.vision.transforms.base import Transform
+from cnn.vision.transforms.base import Transform, check_probability
 
 
 def _listed(name, transforms, first=()):
     return "\n".join([f"{name}(", *first, *(f"    {transform}" for transform in transforms), ")"])
 
 
+def checked(name, transforms):
+    """The transforms. A TypeError for one in the place of a list, and for a class in the place of a transform."""
+    if not isinstance(transforms, Iterable):
+        got = type(transforms).__name__
+        raise TypeError(f"{name}: transforms must be a list of transforms, got {got}: put it in []")
+    if isinstance(transforms, Iterator):
+        transforms = list(transforms)  # it can be walked once only
+    for transform in transforms:
+        if isinstance(transform, type):
+            made = f"{transform.__name__}(...)"
+            raise TypeError(f"{name}: {transform.__name__} is a class and no transform: make one, {made}")
+        if not callable(transform):
+            raise TypeError(f"{name}: transforms must be functions or transforms, got {type(transform).__name__}")
+    return transforms
+
+
 class Compose:
     """One transform after the other."""
 
     def __init__(self, transforms):
-        self.transforms = transforms
+        self.transforms = checked(type(self).__name__, transforms)
 
     def __call__(self, img):
         for transform in self.transforms:
@@ -46,7 +62,8 @@ class RandomApply(Transform):
 
     def __init__(self, transforms, p=0.5):
         super().__init__()
-        self.transforms = transforms
+        check_probability(type(self).__name__, p)
+        self.transforms = checked(type(self).__name__, transforms)
         self.p = p
 
     def forward(self, img):

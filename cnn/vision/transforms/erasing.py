@@ -8,7 +8,7 @@ import numpy as np
 import cnn
 from cnn.tensor import Tensor
 from cnn.vision.transforms import draw, functional
-from cnn.vision.transforms.base import Transform
+from cnn.vision.transforms.base import Transform, check_probability
 from cnn.vision.transforms.geometry import check_ranges
 
 
@@ -30,6 +30,7 @@ class RandomErasing(Transform):
             raise ValueError("Scale should be between 0 and 1")
         if p < 0 or p > 1:
             raise ValueError("Random erasing probability should be between 0 and 1")
+        check_probability(type(self).__name__, p)
         self.p = p
         self.scale = scale
         self.ratio = ratio

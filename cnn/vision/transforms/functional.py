@@ -142,7 +142,8 @@ def normalize(tensor, mean, std, inplace=False):
     Raises TypeError for other types, ValueError if a `std` is 0.
     """
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"img should be Tensor Image. Got {type(tensor)}")
+        hint = ": put ToTensor() in front of Normalize" if is_pil(tensor) else ""
+        raise TypeError(f"img should be Tensor Image. Got {type(tensor)}{hint}")
     mean, std = (values._a if isinstance(values, Tensor) else values for values in (mean, std))
     out = array.normalize(tensor._a, mean, std, inplace)
     return tensor if inplace else Tensor._wrap(out)

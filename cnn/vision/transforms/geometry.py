@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from numbers import Number
 
 from cnn.vision.transforms import draw, functional
-from cnn.vision.transforms.base import Transform, angle_range, check_fill, check_sequence, fill_for, pair
+from cnn.vision.transforms.base import (
+    Transform,
+    angle_range,
+    check_fill,
+    check_probability,
+    check_sequence,
+    fill_for,
+    pair,
+)
 from cnn.vision.transforms.image import InterpolationMode, dimensions, interpolation_mode
 
 NEAREST, BILINEAR = InterpolationMode.NEAREST, InterpolationMode.BILINEAR
@@ -17,7 +25,7 @@ class Resize(Transform):
 
     def __init__(self, size, interpolation=BILINEAR, max_size=None, antialias=True):
         super().__init__()
-        if not isinstance(size, (int, Sequence)):
+        if not isinstance(size, (int, Sequence)) or isinstance(size, str):
             raise TypeError(f"Size should be int or sequence. Got {type(size)}")
         if isinstance(size, Sequence) and len(size) not in (1, 2):
             raise ValueError("If size is a sequence, it should have 1 or 2 values")
@@ -155,6 +163,7 @@ class RandomHorizontalFlip(Transform):
 
     def __init__(self, p=0.5):
         super().__init__()
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def forward(self, img):
@@ -169,6 +178,7 @@ class RandomVerticalFlip(Transform):
 
     def __init__(self, p=0.5):
         super().__init__()
+        check_probability(type(self).__name__, p)
         self.p = p
 
     def forward(self, img):
@@ -334,6 +344,7 @@ class RandomPerspective(Transform):
     def __init__(self, distortion_scale=0.5, p=0.5, interpolation=BILINEAR, fill=0):
         super().__init__()
         self.distortion_scale = distortion_scale
+        check_probability(type(self).__name__, p)
         self.p = p
         self.interpolation = interpolation_mode(interpolation)
         self.fill = check_fill(fill)
