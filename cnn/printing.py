@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from cnn import types
+from cnn.ops._quiet import quiet
 
 _options = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
 
@@ -98,6 +99,7 @@ def _shown(array):
     return array.reshape(-1)
 
 
+@quiet
 def tensor_text(tensor, prefix="tensor("):
     """The repr of a tensor."""
     array = tensor._a

@@ -236,6 +236,35 @@ def test_the_error_state_changes_nothing(name):
     COUNTS["NumPy state"] += 1
 
 
+PICTURES = {
+    "adjust_brightness": (1e38,), "adjust_contrast": (1e38,), "adjust_gamma": (1e38,), "adjust_hue": (0.4,),
+    "adjust_saturation": (1e38,), "adjust_sharpness": (1e38,), "affine": (30, [1, 1], 0.5, [10, 0]), "autocontrast": (),
+    "center_crop": (2,), "convert_image_dtype": (cnn.uint8,), "equalize": (), "gaussian_blur": (3,), "hflip": (),
+    "invert": (), "normalize": ([1e38, 0, 0], [1e-38, 1, 1]), "pad": (1, 1e38), "posterize": (2,), "resize": ([3, 7],),
+    "rgb_to_grayscale": (), "rotate": (30,), "solarize": (0.5,), "to_pil_image": (),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*PICTURES, "make_grid"])
+def test_pictures(name):
+    from cnn.vision import utils
+    from cnn.vision.transforms import functional
+
+    f = getattr(functional, name, None) or getattr(utils, name)
+    done = 0
+    for picture in (image()[0], (image()[0].nan_to_num(0.5).clamp(0, 1) * 255).byte()):
+        make = lambda p=picture: (p.clone(), *PICTURES.get(name, ()))  # noqa: E731
+        try:
+            expected = quietly(outcome, f, make, {}, False)
+        except (TypeError, RuntimeError):  # not for this type
+            continue
+        assert strictly(outcome, f, make, {}, False) == expected
+        done += 1
+    assert done
+    COUNTS["NumPy state"] += 1
+
+
 @pytest.mark.parametrize("name", [n for n, c in vars(cnn.optim).items() if inspect.isclass(c) and n != "Optimizer"])
 def test_optimizers(name):
     def run():
@@ -268,6 +297,8 @@ def test_the_users_state_is_given_back():
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_norms_of_large_gradients():
     assert cnn.tensor([3e38, 3e38]).norm().item() == inf
+    with np.errstate(all="raise"):
+        assert repr(cnn.tensor([1e308, 1e-300], dtype=cnn.float64)).startswith("tensor([1.0000e+308,")
     p = nn.Parameter(cnn.ones(2))
     p.grad = cnn.full((2,), 1e25)
     nn.utils.clip_grad_norm_([p], 1.0)

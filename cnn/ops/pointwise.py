@@ -88,7 +88,7 @@ square = _unary(
     float_result=False,
     title="Pow",
 )
-reciprocal = _unary("reciprocal", np.reciprocal, lambda y: -y * y, needs="y")
+reciprocal = _unary("reciprocal", lambda x: 1 / x, lambda y: -y * y, needs="y")
 sin = _unary("sin", np.sin, np.cos)
 cos = _unary("cos", np.cos, lambda x: -np.sin(x))
 tan = _unary("tan", np.tan, lambda y: 1 + y * y, needs="y")

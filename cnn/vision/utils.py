@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from cnn.ops._quiet import quiet_all
 from cnn.tensor import Tensor
 from cnn.vision.transforms.image import image_from_array
 
@@ -65,3 +66,6 @@ def save_image(tensor, fp, format=None, **kwargs):
     image_from_array(np.ascontiguousarray(pixels)).save(
         os.fspath(fp) if isinstance(fp, os.PathLike) else fp, format=format
     )
+
+
+quiet_all(globals())
