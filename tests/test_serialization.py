@@ -372,3 +372,18 @@ def test_missing_and_impossible_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"directory .*runs' does not exist"):
         cnn.save(1, tmp_path / "runs" / "x.pt")
     assert os.listdir(tmp_path) == []
+
+
+def test_what_is_computed_from_a_loaded_bfloat16_is_one(tmp_path):
+    """In a fresh process, where nothing else has made one."""
+    cnn.save(cnn.tensor([1.0]).bfloat16(), tmp_path / "a.pt")
+    cnn.serialization.save_file({"a": cnn.tensor([1.0]).bfloat16()}, tmp_path / "a.st")
+    script = """
+import sys, cnn
+for x in (cnn.load(sys.argv[1] + ".pt"), cnn.serialization.load_file(sys.argv[1] + ".st")["a"]):
+    y = x + 1 / 512
+    print(y.dtype, y.item())
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ROOT})
+    assert done.stdout == "torch.bfloat16 1.0\n" * 2, done.stderr

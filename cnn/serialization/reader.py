@@ -15,6 +15,7 @@ from types import FunctionType
 import numpy as np
 
 from cnn import _cnn, types
+from cnn.autograd.bfloat16 import settle
 from cnn.errors import CheckpointError
 from cnn.nn.parameter import Parameter
 from cnn.tensor import Tensor
@@ -91,7 +92,7 @@ def rebuild_tensor(storage, offset, shape, strides, requires_grad, backward_hook
     tensor = Tensor._wrap(array)
     tensor._box = storage.versions
     if storage.dtype is types.bfloat16:
-        tensor._dtype = storage.dtype
+        settle(tensor, is_rounded=True)
     return tensor.requires_grad_(bool(requires_grad))
 
 
