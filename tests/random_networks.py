@@ -479,7 +479,8 @@ ROUNDING = {np.float32: (2e-6, 2e-5), np.float64: (1e-14, 1e-12)}
 
 
 def checked(network, attempt):
-    """One draw of the parameters. False where rounding may decide."""
+    """One draw of the parameters: 'equal'; 'hanging' where rounding may decide, so that gradients are not compared; or
+    'explained' where they differ by no more than what noise of the size of rounding does."""
     eps, base = ROUNDING[network.kind]
     parameters, x = draw(network, attempt)
     parameters = settle(network, parameters, x)
@@ -503,15 +504,15 @@ def checked(network, attempt):
     allowed = {n: base * size[n] + 8 * max(sensitive[n], single[n]) for n in size}
     wrong = {n: e for n, e in errors(found, expected).items() if not e <= allowed[n]}
     if hanging and not any(name.startswith("output") for name in wrong):
-        return False
+        return "hanging"
     if wrong:
-        wide = moved(5 * eps, 24)
+        wide = moved(2 * eps, 24)
         if all(e <= wide[name] for name, e in wrong.items()):
-            return False
+            return "explained"
         report = "\n".join(f"  {n}: off by {e:.3e}, largest value {size[n]:.3e}" for n, e in wrong.items())
         raise Different(f"{report}\nparameters drawn {attempt + 1} times\n{network}")
     same_bits(network, found, run(network, parameters, x, 3 - network.threads), "other bits with another thread count")
-    return True
+    return "equal"
 
 
 def check(seed):
@@ -520,7 +521,12 @@ def check(seed):
     try:
         if network.integers:
             return "exact" if check_integers(network) else "too large"
-        return "equal" if any(checked(network, attempt) for attempt in range(DRAWS)) else "undecided"
+        results = []
+        while "equal" not in results and len(results) < DRAWS:
+            results.append(checked(network, len(results)))
+            if results.count("explained") == 3:
+                raise Different(f"other gradients than expected, three times, if each time at a kink\n{network}")
+        return results[-1] if results[-1] == "equal" else "undecided"
     except Different:
         raise
     except Exception as problem:
