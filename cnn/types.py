@@ -122,6 +122,10 @@ class device:
         if isinstance(type, device):
             type, index = type.type, type.index
         elif not isinstance(type, str):
+            if not hasattr(type, "__index__"):
+                raise TypeError(
+                    f"device(): argument 'type' (position 1) must be str or int, not {type.__class__.__name__}"
+                )
             type, index = "cuda", builtins.int(type)
         elif ":" in type:
             type, _, number = type.partition(":")
@@ -213,6 +217,11 @@ class layout:
 strided = layout()
 
 
+def _check_dtype(name, type):
+    if not isinstance(type, dtype):
+        raise TypeError(f"{name}(): argument 'type' (position 1) must be torch.dtype, not {type.__class__.__name__}")
+
+
 class _Info:
     def __init__(self, dtype, info):
         self.dtype = dtype.name
@@ -224,7 +233,8 @@ class finfo(_Info):
     """Limits of a floating-point type: `bits`, `eps`, `max`, `min`, `tiny`, `resolution`."""
 
     def __init__(self, type=None):
-        type = type or _default
+        type = _default if type is None else type
+        _check_dtype("finfo", type)
         info = np.finfo(type.numpy)
         super().__init__(type, info)
         if type is bfloat16:  # float32 with 16 bits less of the fraction
@@ -241,4 +251,5 @@ class iinfo(_Info):
     """Limits of an integer type: `bits`, `max`, `min`."""
 
     def __init__(self, type):
+        _check_dtype("iinfo", type)
         super().__init__(type, np.iinfo(type.numpy))

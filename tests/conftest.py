@@ -58,6 +58,7 @@ def pytest_terminal_summary(terminalreporter):
         f"exact integer cases: {counts['exact']}; compared with torch: {counts['torch']}; "
         f"memory layouts: {counts['memory']}; thread counts: {counts['threads']}; "
         f"functions walked for NumPy state: {counts['NumPy state']}, for arguments: {counts['arguments']}; "
+        f"calls refused in our own words: {counts['refused']}; "
         f"sums in parts: {counts['parts']}; pairs of types: {counts['pairs of types']}; "
         f"calls with 0-d and empty tensors: {counts['empty']}"
     )

@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 
 from cnn import _cnn
-from cnn.errors import ShapeError
-from cnn.errors import kind_name
+from cnn.errors import ShapeError, kind_name
 from cnn.tensor import Tensor
 
 from . import engine
@@ -43,6 +42,8 @@ def _first_gradients(tensors, gradients):
     """The arrays to start from: ones for a scalar, what the caller gave otherwise."""
     arrays = []
     for t, g in zip(tensors, gradients, strict=True):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"backward starts from Tensors, got {kind_name(t)}")
         if not t._requires_grad:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
         if g is None:

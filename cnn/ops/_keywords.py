@@ -42,8 +42,8 @@ INTEGERS = frozenset(
 )
 NUMBERS = frozenset(
     """
-    alpha atol base beta correction end exponent fill_value high low max mean min nan neginf other posinf q rtol start
-    std step value weight
+    alpha atol base beta correction end exponent fill_value high lambd low max mean median min nan neginf other p
+    posinf q rtol sigma start std step value weight
     """.split()
 )
 TYPES = frozenset("dtype type1 type2 from_ to".split())

@@ -355,6 +355,8 @@ def minimum(input, other):
 @both
 def rsub(input, other, *, alpha=1):
     """other - alpha * input. See torch.rsub."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"rsub(): argument 'input' (position 1) must be Tensor, not {kind_name(input)}")
     return sub(other, input, alpha=alpha)
 
 

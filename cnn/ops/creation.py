@@ -87,6 +87,8 @@ def _collect_kinds(data, kinds):
 def _converted(data, dtype):
     """A new array of anything that holds numbers. The values of arrays and tensors wrap round where they do not fit in
     dtype; numbers and lists of them must fit."""
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
     try:
         kind = _numpy_type(dtype) if dtype is not None else _kind_of_data(data)
         types.of_numpy(kind)
@@ -169,6 +171,8 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A tensor that shares memory with a buffer. See torch.frombuffer."""
     if dtype is types.bfloat16:
         raise NotImplementedError("frombuffer(): torch.bfloat16 is not supported: its values lie in float32 here")
+    if len(buffer) == 0 or count == 0:
+        raise ValueError(f"both buffer length ({len(buffer)}) and count ({count}) must not be 0")
     array = np.frombuffer(buffer, dtype.numpy, count, offset)
     aliases.expose(array)
     return _finish(array, dtype, None, requires_grad)
@@ -209,7 +213,9 @@ def full(size, fill_value, *, dtype=None, layout=None, device=None, pin_memory=F
     """A tensor filled with one value, in the value's type unless dtype is given. See torch.full."""
     fill_value = _number("full", fill_value)
     kind = _numpy_type(dtype) if dtype is not None else _kind_of_number(fill_value)
-    size = (size,) if isinstance(size, builtins.int) else tuple(size)
+    if isinstance(size, builtins.int):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not int: full(({size},), ...)")
+    size = tuple(size)
     array = np.full(_checked_size("full", size), as_value(fill_value, kind), kind)
     return _finish(array, dtype, device, requires_grad, layout)
 

@@ -20,7 +20,7 @@ def select(input, dim, index):
     if not input._a.ndim:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, input._a.ndim)
-    size, index = input._a.shape[dim], int(index)
+    size, index = input._a.shape[dim], whole("select", "index", index)
     if not -size <= index < size:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(input._a.shape)} at dimension {dim}"

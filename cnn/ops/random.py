@@ -190,6 +190,9 @@ def _between(name, args, keywords, defaults):
         if key not in values:
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
         values[key] = value
+    for key, value in values.items():
+        if isinstance(value, (str, bytes, list, tuple)):
+            raise TypeError(f"{name}(): argument '{key}' must be Number, not {type(value).__name__}")
     return _number(values["from"]), _number(values["to"])
 
 

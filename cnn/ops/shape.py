@@ -377,7 +377,13 @@ def unflatten(input, dim, sizes):
     return input.view(*input._a.shape[:dim], *sizes, *input._a.shape[dim + 1 :])
 
 
-@both
+@method("squeeze")
+def _squeeze(self, *dim):
+    """Drop dimensions of size 1: all, or of those that are named. See torch.Tensor.squeeze."""
+    return squeeze(self, dim[0] if len(dim) == 1 else dim or None)
+
+
+@function
 def squeeze(input, dim=None):
     """Drop dimensions of size 1. See torch.squeeze."""
     shape = input._a.shape

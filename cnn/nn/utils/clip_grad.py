@@ -71,8 +71,9 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
 @no_grad()
 def clip_grad_value_(parameters, clip_value, foreach=None):
     """Clamps every value of every gradient to [-clip_value, clip_value]."""
+    limit = float(clip_value)
     for gradient in _gradients(parameters):
-        gradient.clamp_(-float(clip_value), float(clip_value))
+        gradient.clamp_(-limit, limit)
 
 
 def clip_grad_norm(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
