@@ -9,6 +9,8 @@ made from another tensor remembers the tensor at the bottom (`_base`) and the ch
 there to it (`_view`): after the base or another view was changed in place, the view's own history is made anew.
 """
 
+import weakref
+
 import numpy as np
 
 from cnn import _cnn, types
@@ -360,7 +362,7 @@ class Tensor(_cnn.Tensor):
         if self.grad_fn is None or self._keeps_grad:
             return
         self._keeps_grad = True
-        _hooks_of_output(self._node, self._output)[RETAIN] = self
+        _hooks_of_output(self._node, self._output)[RETAIN] = weakref.ref(self)
 
     @property
     def retains_grad(self):
@@ -444,7 +446,7 @@ class Tensor(_cnn.Tensor):
         self._node, self._output, self._requires_grad = node, 0, True
 
 
-RETAIN = "retain"  # among the hooks of a node's output: the tensor whose .grad is kept (retain_grad)
+RETAIN = "retain"  # among the hooks of a node's output: a reference to the tensor whose .grad is kept (retain_grad)
 
 
 def _hooks_of_output(node, output):

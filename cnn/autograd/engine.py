@@ -161,7 +161,7 @@ def run_tensor_hooks(node, gradients):
         for key, hook in tuple(hooks.items()):
             if gradients[output] is not None and key != RETAIN:
                 gradients[output] = call_tensor_hook(hook, gradients[output])
-        keeper = hooks.get(RETAIN)
+        keeper = hooks[RETAIN]() if RETAIN in hooks else None
         if keeper is not None and gradients[output] is not None:  # what the others made of it
             gradient = Tensor._wrap(gradients[output])
             keeper.grad = gradient.clone() if keeper.grad is None else keeper.grad + gradient

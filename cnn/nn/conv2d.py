@@ -46,7 +46,13 @@ class WaitingConvolution:
 
     def pooled(self, keep):
         """Through a ReLU and 2x2 max-pooling: (y, argmax or None, H, W); None where there is no way to that."""
-        return None if self.before is not None else _cnn.conv2d_pool_forward(*self.arguments, self.scale, keep)
+        if self.before is not None:
+            return None
+        result = _cnn.conv2d_pool_forward(*self.arguments, self.scale, keep)
+        x, w, b, *rest = self.arguments
+        if keep and result is not None and b is not None:  # backward may have to compute what was between
+            self.arguments = (x, w, b.copy(), *rest)
+        return result
 
     def is_depthwise(self):
         _, w, *_, groups, _ = self.arguments
