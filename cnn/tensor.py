@@ -132,7 +132,7 @@ class Tensor(_cnn.Tensor):
         """True if the elements lie in memory in the order of their indices; or, where that is asked, channels last."""
         if memory_format is types.channels_last:
             return self._a.ndim == 4 and self._a.transpose(0, 2, 3, 1).flags.c_contiguous
-        return _cnn.lies_plainly(self._a) or aliases.apparent(self._a).flags.c_contiguous
+        return _cnn.lies(self._a) < 2 or aliases.apparent(self._a).flags.c_contiguous
 
     def is_floating_point(self):
         return self._a.dtype.kind == "f"
@@ -421,15 +421,16 @@ class Tensor(_cnn.Tensor):
             return "A view was created in no_grad mode"
         return f"Output {self._output} of {self._node.name().removesuffix('Backward0')} is a view"
 
-    def _check_inplace(self, tracked):
+    def _check_inplace(self):
         """torch's refusals, where a change in place would be recorded."""
-        if not tracked:
-            return
-        if self._base is not None and self._made:
-            raise RuntimeError(f"{self._view_title()} and is being modified inplace{WHY_NOT[self._made]}")
-        if self._base is not None and self._requires_grad and self._base._node is None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-        if self._requires_grad and self.grad_fn is None:
+        if self._base is not None:
+            if self._made:
+                raise RuntimeError(f"{self._view_title()} and is being modified inplace{WHY_NOT[self._made]}")
+            if self._requires_grad and self._base._node is None:
+                raise RuntimeError(
+                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
+                )
+        if self._requires_grad and (self._node if self._base is None else self.grad_fn) is None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
     def _rebase(self, node):

@@ -626,7 +626,7 @@ SETTINGS = {
     "set_num_threads", "get_num_threads", "empty", "empty_cache", "memory_stats", "reset_peak_memory",
     "fail_allocation_after", "fma_peak", "isa", "available_isas", "set_isa",
     "apply", "backward", "node_for", "set_tensor_class", "quick_attributes", "set_operator", "set_function_hooks",
-    "set_quiet", "numbers", "owner_of", "owners_in", "lies_plainly", "lies_channels_last", "lend", "trade",
+    "set_quiet", "numbers", "owner_of", "owners_in", "lies", "lies_channels_last", "lend", "trade",
     "set_anomaly",
 }  # fmt: skip
 

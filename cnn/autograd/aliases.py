@@ -126,25 +126,25 @@ def apparent(array):
 
 
 def lay_in_rows(array):
-    """Turned memory that `array` sees is laid out in row order, for all who see it."""
+    """Turned memory that `array` sees is laid out in row order, for all who see it. False where that cannot be."""
     owner = _cnn.owner_of(array)
     if not lies_turned(owner):
-        return
-    memory = turned.get(id(owner))
+        return True
+    memory = turned.pop(id(owner), None)
     if memory is not None and memory.unknown:
-        return
-    new = np.empty(owner.shape, owner.dtype) if owner.dtype.char not in "fd" else _cnn.copy_order(owner, False)
-    if owner.dtype.char not in "fd":
-        new[...] = owner
+        turned[id(owner)] = memory
+        return False
+    new = _cnn.copy_order(owner, False) if owner.dtype.char in "fd" else np.ascontiguousarray(owner)
     _cnn.trade(owner, new)
-    turned.pop(id(owner), None)
-    for reference, steps in tuple(memory.views.values()) if memory is not None else ():
-        view = reference()
-        if view is not None:
-            _cnn.trade(view, replay(owner, steps))
+    if memory is not None:
+        for reference, steps in tuple(memory.views.values()):
+            view = reference()
+            if view is not None:
+                _cnn.trade(view, replay(owner, steps))
     if threading.active_count() > 1:  # a kernel of another thread may be reading what is now in `new`
         _old_memory[id(owner)] = new
         weakref.finalize(owner, _old_memory.pop, id(owner), None)
+    return True
 
 
 _old_memory = {}

@@ -25,6 +25,7 @@ class Node(_cnn.Node):
     """
 
     forward_calls = None  # the stack when this node was made, where anomalies are looked for (anomaly.py)
+    saves_output_for_input = False  # saved[0] is the output because it is there anyway; the input would do
     takes = ()  # the kind of deferred.Gradient that run_backward understands
 
     def name(self):
@@ -106,7 +107,6 @@ class Operation(Node):
     """
 
     is_view = False
-    saves_output_for_input = False  # saved[0] is the output because it is there anyway; the input would do
     may_overlap = False  # whether it may be applied in place where several elements share one place in memory
 
     @staticmethod
@@ -149,35 +149,35 @@ class Operation(Node):
         it and copied, and what forward saved is a copy of the old value.
         """
         ctx = cls()
-        recording = mode.enabled
         if deferred.state.waiting:
             deferred.settle()
+        array = target._a
         if not cls.may_overlap:
-            check_overlap(target._a)
+            check_overlap(array)
         all_args = (target, *args)
-        recording = recording and target._a.dtype.kind == "f"
-        ctx.needs = needs = [isinstance(x, Tensor) and recording and x._requires_grad for x in all_args]
+        recording = mode.enabled and array.dtype.kind == "f"
+        ctx.needs = needs = [recording and isinstance(x, Tensor) and x._requires_grad for x in all_args]
         track = True in needs
-        if recording:
-            target._check_inplace(track)
-        old_edge = edge_of(target) if needs[0] else None
+        old_edge = None
+        if track:
+            target._check_inplace()
+            old_edge = edge_of(target) if needs[0] else None
         raw = [x._a if isinstance(x, Tensor) else x for x in args]
         if track:  # y.mul_(y): what is saved of an argument in the same memory is its value before the write
-            raw = [
-                r.copy()
-                if isinstance(x, Tensor) and (x is target or x._box is not None and x._box is target._box)
-                else r
-                for x, r in zip(args, raw, strict=True)
-            ]
-        _keep_output(target)
-        if hasattr(cls, "forward_") and target._a.flags.writeable:
-            cls.forward_(ctx, target._a, *raw)
+            box = target._version_box()
+            for i, x in enumerate(args):
+                if isinstance(x, Tensor) and x._box is box:
+                    raw[i] = raw[i].copy()
+        maker = (target if target._base is None else target._base)._node
+        if maker is not None and maker.saves_output_for_input:
+            _keep_output(maker)
+        if hasattr(cls, "forward_") and array.flags.writeable:
+            cls.forward_(ctx, array, *raw)
         else:
-            old = target._a.copy() if track else target._a
-            out = cls.forward(ctx, old, *raw)
-            _copy_into(target._a, out)
+            out = cls.forward(ctx, array.copy() if track else array, *raw)
+            _copy_into(array, out)
             if ctx.saved:  # an output that is saved is the target's now
-                ctx.saved = tuple([target._a if a is out else a for a in ctx.saved])
+                ctx.saved = tuple([array if a is out else a for a in ctx.saved])
         if target._dtype is not None:
             bfloat16.settle(target)
         target._bump()
@@ -190,11 +190,9 @@ class Operation(Node):
         return target
 
 
-def _keep_output(target):
-    """Before a tensor is changed: the operation that made it may have saved the output in place of its input."""
-    base = target if target._base is None else target._base
-    node = base._node
-    if isinstance(node, Operation) and node.saves_output_for_input and node.saved and node.saved[0] is base._a:
+def _keep_output(node):
+    """Before a tensor is changed that this node made and saved."""
+    if node.saved and all(box[0] == version for box, version in node._versions):
         node.saved = (node.saved[0].copy(order="K"), *node.saved[1:])
         node._versions = ()
 
@@ -333,7 +331,7 @@ class Function(FunctionCtx, Node):
         ctx._outputs = len(fresh)
         ctx._metadata = [(o._a.shape, o._a.dtype) if isinstance(o, Tensor) else None for o in fresh]
         for d in ctx._dirty:
-            d._check_inplace(track)
+            d._check_inplace()
             d._bump()
         for index, o in enumerate(fresh):
             excluded = any(o is t for t in ctx._non_differentiable)

@@ -76,6 +76,12 @@ class Mul(Operation):
         return _cnn.mul(a, b)
 
     @staticmethod
+    def forward_(ctx, a, b):
+        needs_a, needs_b, *_ = ctx.needs
+        ctx.saved, ctx.shapes = (a.copy() if needs_b else None, b if needs_a else None), (a.shape, shape_of(b))
+        return _into(_cnn.mul_, a, b)
+
+    @staticmethod
     def backward(ctx, dy):
         a, b = ctx.saved
         shape_a, shape_b = ctx.shapes or (dy.shape, dy.shape)

@@ -258,9 +258,13 @@ def _reshape_sizes(name, x, shape):
 
 
 def _can_view(x, shape):
-    """Whether the memory of x, as it looks to the user, can be seen in another shape: each new dimension must lie
-    within a run of old ones without gaps (torch's computeStride)."""
-    old = aliases.apparent(x._a)
+    """Whether the memory of x can be seen in another shape; laid out anew for that where it only seems to lie so."""
+    how = _cnn.lies(x._a)
+    return how == 0 or (how == 1 or _fits(aliases.apparent(x._a), shape)) and aliases.lay_in_rows(x._a)
+
+
+def _fits(old, shape):
+    """Whether each dimension of a new shape lies within a run of old ones without gaps (torch's computeStride)."""
     if old.size == 0:
         return True
     sizes, steps, rest = old.shape, old.strides, list(shape)
@@ -291,13 +295,11 @@ def view(self, *size):
         new._box = self._version_box()
         return new
     shape = _reshape_sizes("view", self, shape_argument("view", size))
-    if not _cnn.lies_plainly(self._a):
-        if not _can_view(self, shape):
-            raise RuntimeError(
-                "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
-                "two contiguous subspaces). Use .reshape(...) instead."
-            )
-        aliases.lay_in_rows(self._a)
+    if not _can_view(self, shape):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
+            "two contiguous subspaces). Use .reshape(...) instead."
+        )
     return View.apply(self, shape)
 
 
@@ -309,11 +311,7 @@ def view_as(self, other):
 
 def _reshape(x, shape):
     shape = _reshape_sizes("reshape", x, shape)
-    if not _cnn.lies_plainly(x._a):
-        if not _can_view(x, shape):
-            return Reshape.apply(x, shape)
-        aliases.lay_in_rows(x._a)
-    return View.apply(x, shape)
+    return (View if _can_view(x, shape) else Reshape).apply(x, shape)
 
 
 @method()

@@ -28,18 +28,22 @@ int lies_turned(PyArrayObject *array)
     return PyArray_BASE(owner) == NULL && is_channels_last(owner);
 }
 
-/* (array) -> whether it lies in row order, and not in memory that may be laid out anew. */
-PyObject *py_lies_plainly(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+/* (array) -> 0: it lies in row order; 1: it owns memory that lies channels-last, so that it may be laid out anew;
+ * 2: neither, or it is a view of such memory. */
+PyObject *py_lies(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    if (check_nargs("lies_plainly", nargs, 1) < 0) {
+    if (check_nargs("lies", nargs, 1) < 0) {
         return NULL;
     }
     if (!PyArray_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "lies_plainly: expected an array");
+        PyErr_SetString(PyExc_TypeError, "lies: expected an array");
         return NULL;
     }
     PyArrayObject *array = (PyArrayObject *)args[0];
-    return PyBool_FromLong(PyArray_IS_C_CONTIGUOUS(array) && !lies_turned(array));
+    int turned = lies_turned(array);
+    return PyLong_FromLong(turned && PyArray_BASE(array) == NULL       ? 1
+                           : turned || !PyArray_IS_C_CONTIGUOUS(array) ? 2
+                                                                       : 0);
 }
 
 /* (array) -> whether it is a batch of images that lies (N,H,W,C) in memory, and not in row order as well. */

@@ -20,7 +20,7 @@ PyObject *ShapeError, *DTypeError;
       "(edges, gradients, keep_graph, store, only, deliver, add, before, after, finish); see autograd.engine")         \
     F(set_anomaly, "(whether to look for anomalies); see cnn.autograd.anomaly")                                        \
     F(owner_of, "(array) -> the array at the bottom of the views, which owns the memory")                              \
-    F(lies_plainly, "(array) -> whether it lies in row order, and not in memory that may be laid out anew")            \
+    F(lies, "(array) -> 0: in row order; 1: it owns memory that lies channels-last; 2: neither, or a view of that")    \
     F(lies_channels_last, "(array) -> whether it is a batch of images that lies (N,H,W,C) in memory")                  \
     F(owners_in, "(dict, *arrays) -> bit i: whether the address of the i-th array's owner is a key")                   \
     F(lend, "(array, loan) -> a view that holds on to `loan` in place of the array")                                   \
