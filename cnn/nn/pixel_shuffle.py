@@ -49,6 +49,8 @@ def pixel_unshuffle(input, downscale_factor):
                 f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({axis})={n} is "
                 f"not divisible by {r}"
             )
+    if 0 in (channels, height, width):  # torch leaves such a shape as it is
+        return input.clone()
     split = input.reshape(math.prod(batch), channels, height // r, r, width // r, r)
     return split.permute(0, 1, 3, 5, 2, 4).reshape(*batch, channels * r * r, height // r, width // r)
 

@@ -15,7 +15,7 @@ def _comparison(name, ufunc):
     def f(input, other):
         if isinstance(other, Tensor) and input._a.dtype is other._a.dtype and input._a.shape == other._a.shape:
             return Tensor._wrap(ufunc(input._a, other._a))
-        if type(other) is float and input._a.dtype.kind == "f":
+        if type(other) in (float, int) and input._a.dtype.kind == "f":
             return Tensor._wrap(ufunc(input._a, other))
         a, b = prepare(name, input, other)
         return Tensor._wrap(ufunc(raw(a), raw(b)))
