@@ -3,6 +3,7 @@
 import numpy as np
 
 from cnn import _cnn
+from cnn.autograd import bfloat16
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError, is_torchs, kind_name
 from cnn.tensor import Tensor
@@ -11,7 +12,7 @@ from ._quiet import quiet
 from ._register import alias, both, method
 from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .operands import cast, check_tensors, kind_for, kind_of, prepare, raw, refuse_bools, refuse_zeros, scaled, shape_of
-from .promotion import as_operand, promote, refuse_cast, refuse_types
+from .promotion import as_operand, common_type, promote, refuse_cast, refuse_types
 
 
 class Add(Operation):
@@ -302,7 +303,9 @@ _ROUNDED = {"floor": np.floor_divide, "trunc": _truncated}
 def floor_divide(input, other):
     """The floor of input / other; no gradient, as in torch. See torch.floor_divide."""
     a, b = _whole("div_floor_cpu", input, other)
-    return Tensor._wrap(np.floor_divide(raw(a), raw(b)))
+    y = Tensor._wrap(np.floor_divide(raw(a), raw(b)))
+    bfloat16.finish(Operation, (a, b), y)
+    return y
 
 
 @both
@@ -409,8 +412,9 @@ def _three(name, input, tensor1, tensor2, value):
             "Integer division with addcdiv is no longer supported. Use input + value * trunc(tensor1 / tensor2), or "
             "input + value * tensor1 / tensor2 for the quotient in floating point."
         )
-    kind = promote(input, tensor1, tensor2)
-    return *(cast(x, kind) for x in (input, tensor1, tensor2)), as_operand(value, kind)
+    kind = common_type(input, tensor1, tensor2)
+    value = as_operand(value, kind.numpy)
+    return *(cast(x, kind) for x in (input, tensor1, tensor2)), value
 
 
 alias("multiply", mul)

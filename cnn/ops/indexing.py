@@ -306,6 +306,7 @@ def diag(input, diagonal=0):
         raise ShapeError(f"diag: expected a 1-D or 2-D tensor, got {input._a.ndim}-D of shape {list(input._a.shape)}")
     size = input._a.shape[0] + abs(diagonal)
     out = Tensor._wrap(np.zeros((size, size), input._a.dtype))
+    out._dtype = input._dtype
     rows = np.arange(input._a.shape[0]) + max(-diagonal, 0)
     out[rows, rows + diagonal] = input
     return out

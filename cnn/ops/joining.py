@@ -8,7 +8,7 @@ from cnn.errors import ShapeError, kind_name
 from cnn.tensor import Tensor
 
 from ._register import alias, both, function, method
-from .promotion import promote
+from .promotion import common_type
 from .shape import at_least, whole, wrap_dim
 
 
@@ -116,8 +116,8 @@ def _check_list(name, tensors):
 def _same_type(tensors):
     kind = tensors[0]._a.dtype
     if any(x._a.dtype is not kind for x in tensors):
-        kind = promote(*tensors)
-        return [x if x._a.dtype == kind else x.to(kind) for x in tensors]
+        kind = common_type(*tensors)
+        return [x if x._a.dtype == kind.numpy else x.to(kind) for x in tensors]
     return tensors
 
 

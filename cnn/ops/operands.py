@@ -7,7 +7,7 @@ from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
 from .broadcasting import check_broadcast
-from .promotion import as_operand, promote
+from .promotion import as_operand, common_type, promote
 
 
 def shape_of(x):
@@ -23,8 +23,8 @@ def prepare(name, a, b, float_result=False):
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a._a.dtype is not b._a.dtype or float_result and a._a.dtype.kind != "f":
             kind = kind_for(promote(a, b), float_result)
-            if a._dtype is not None or b._dtype is not None:  # integers beside bfloat16 become bfloat16
-                a, b = (x if x._a.dtype.kind == "f" or kind != np.float32 else x.to(types.bfloat16) for x in (a, b))
+            if a._dtype is not None or b._dtype is not None:
+                kind = common_type(a, b)
             a, b = cast(a, kind), cast(b, kind)
         if a._a.shape != b._a.shape:
             check_broadcast(name, a._a.shape, b._a.shape)
@@ -93,4 +93,6 @@ def raw(x):
 
 
 def cast(x, kind):
-    return x if x._a.dtype == kind else x.to(kind)
+    """x in a type of NumPy's, or, where it is not that already, in one of ours."""
+    array_type = kind.numpy if isinstance(kind, types.dtype) else kind
+    return x if x._a.dtype == array_type else x.to(kind)

@@ -9,8 +9,8 @@ from cnn.tensor import Tensor
 from ._register import alias, both, function, inplace, method
 from .broadcasting import broadcast_shape, check_broadcast, sum_to_shape
 from .conversion import to_type
-from .operands import check_tensors, prepare
-from .promotion import as_value, promote, refuse_cast, refuse_types
+from .operands import cast, check_tensors, prepare
+from .promotion import as_value, common_type, promote, refuse_cast, refuse_types
 from .promotion import title as type_title
 
 
@@ -218,9 +218,9 @@ def _limits(name, input, min, max):
         refuse_types("clamp_cpu" if limits else "clamp_scalar_cpu", promote(*given))
     for limit in limits:
         check_broadcast(name, input._a.shape, limit._a.shape)
-    kind = promote(*given)
+    kind = common_type(*given)
     return [
-        x if x is None else to_type(x, types.of_numpy(kind)) if isinstance(x, Tensor) else as_value(x, kind)
+        x if x is None else cast(x, kind) if isinstance(x, Tensor) else as_value(x, kind.numpy)
         for x in (input, min, max)
     ]
 
@@ -302,9 +302,9 @@ def where(condition, input=None, other=None):
     if condition._a.dtype not in (np.bool_, np.uint8):
         got = type_title(condition._a.dtype)
         raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {got}")
-    kind = promote(input, other)
+    kind = common_type(input, other)
     a, b = (
-        (x if x._a.dtype == kind else x.to(kind)) if isinstance(x, Tensor) else np.asarray(as_value(x, kind), kind)
+        cast(x, kind) if isinstance(x, Tensor) else np.asarray(as_value(x, kind.numpy), kind.numpy)
         for x in (input, other)
     )
     broadcast_shape("where", *((x._a if isinstance(x, Tensor) else x).shape for x in (condition, a, b)))

@@ -126,8 +126,13 @@ def result_type(tensor=None, other=None, *, scalar=None, scalar1=None, scalar2=N
     given = [x for x in (tensor, other, scalar, scalar1, scalar2) if x is not None]
     if len(given) != 2:
         raise TypeError(f"result_type(): expected two tensors or numbers, got {len(given)}")
-    kind = types.of_numpy(promote(*given))
-    floating = [x for x in given if isinstance(x, Tensor) and x._a.dtype.kind == "f"]
+    return common_type(*given)
+
+
+def common_type(*operands):
+    """promote(), as one of cnn's types: bfloat16, which lies in float32, among them."""
+    kind = types.of_numpy(promote(*operands))
+    floating = [x for x in operands if isinstance(x, Tensor) and x._a.dtype.kind == "f"]
     counting = [x for x in floating if x._a.ndim] or floating
     low = kind is types.float32 and counting and all(x._dtype is not None for x in counting)
     return types.bfloat16 if low else kind
