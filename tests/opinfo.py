@@ -176,7 +176,8 @@ def _differentiable(op, dtype):
 
 
 _LEAKS = (
-    "ufunc", "setting an array element", "object has no attribute", "NoneType", "unsupported operand", "numpy.ndarray",
+    "ufunc", "setting an array element", "object has no attribute", "'NoneType' object", "unsupported operand",
+    "numpy.ndarray",
     "not subscriptable", "could not be broadcast", "could not broadcast", "operands could not",
     "out of bounds for a", "Python integer",
     "scalar arrays", "Cannot cast", "object is not iterable", "einstein", "zero-size array", "np.", "gufunc", "astype",
@@ -195,6 +196,8 @@ def refusal_class(error, op_name):
         return "keyword"
     if not isinstance(error, (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError)) or not message:
         return "obscure"
+    if message.startswith("descriptor '"):
+        return "refused"  # Python's word on `Tensor.__radd__(2, x)`, and torch's
     if any(leak in message for leak in _LEAKS):
         return "obscure"
     return "refused" if isinstance(error, NotImplementedError) or names(message, op_name) else "obscure"

@@ -1,17 +1,22 @@
 """What the tests of signatures walk over: every public function, method and class that has torch's name."""
 
+import importlib
 import inspect
 from pathlib import Path
 
 import cnn
 import cnn.optim.lr_scheduler
 from cnn.ops import _keywords
+from cnn.vision import datasets, transforms, utils
+from cnn.vision.transforms import v2
 
 # A package of ours, and torch's name for it.
 PLACES = {
     "": cnn, "Tensor": cnn.Tensor, "nn": cnn.nn, "nn.functional": cnn.nn.functional, "nn.init": cnn.nn.init,
     "nn.utils": cnn.nn.utils, "linalg": cnn.linalg, "optim": cnn.optim, "optim.lr_scheduler": cnn.optim.lr_scheduler,
     "optim.swa_utils": cnn.optim.swa_utils, "autograd": cnn.autograd, "utils.data": cnn.utils.data,
+    "vision.transforms": transforms, "vision.transforms.functional": transforms.functional, "vision.transforms.v2": v2,
+    "vision.datasets": datasets, "vision.utils": utils,
 }  # fmt: skip
 
 
@@ -29,6 +34,8 @@ def of_torch(name):
     import torch
 
     found = torch
+    if name.startswith("vision."):
+        found, name = importlib.import_module("vision_oracle").torchvision, name.removeprefix("vision.")
     for part in name.split("."):
         found = getattr(found, part, None)
     return found

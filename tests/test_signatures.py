@@ -16,7 +16,15 @@ LEARNED = signature_walk.learned()
 SURFACE = dict(signature_walk.surface())
 RANDOM = {"rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "normal", "bernoulli",
           "multinomial", "dropout"}  # fmt: skip
-LOOK_AT_THEIR_KEYWORDS = {"compile", "load", "vmap", "Tensor.uniform_", "Tensor.random_", "autograd.gradgradcheck"}
+LOOK_AT_THEIR_KEYWORDS = {
+    "compile",
+    "load",
+    "vmap",
+    "vision.utils.save_image",
+    "Tensor.uniform_",
+    "Tensor.random_",
+    "autograd.gradgradcheck",
+}
 
 
 def results(value):
