@@ -101,7 +101,6 @@ class Networks(Steps):
             f"next({m}.children()).register_forward_hook(lambda module, x, y: y * 2)",
             f"next({m}.children()).register_forward_pre_hook(lambda module, x: x[0] * 2)",
             f"next({m}.parameters()).register_hook(lambda g: g * 0.5)",
-            f"{m}.apply(lambda l: l.reset_parameters() if hasattr(l, 'reset_parameters') else None)",
         )  # fmt: skip
 
 
@@ -189,7 +188,7 @@ class Body(Steps):
         if kind < 0.5:
             return f"{self.new()} = self.{self.add(self.convolution(c, side))}({x})"
         if kind < 0.62:
-            return f"{self.new()} = self.{self.add(f'nn.BatchNorm2d({c})')}({x})"
+            return f"{self.new()} = self.{self.add(f'nn.BatchNorm2d({c}, eps=0.1)')}({x})"
         if kind < 0.8:
             relu = self.pick(
                 "F.relu({})", "F.relu({})", "{}.relu()", "torch.relu({})", "F.leaky_relu({}, 0.1)", "F.silu({})",
@@ -204,7 +203,7 @@ class Body(Steps):
             )  # fmt: skip
             return f"{self.new()} = {pool.format(x)}"
         relu = self.pick("nn.ReLU()", "nn.ReLU(inplace=True)")
-        made = f"nn.Sequential({self.convolution(c, side, c)}, nn.BatchNorm2d({c}), {relu})"
+        made = f"nn.Sequential({self.convolution(c, side, c)}, nn.BatchNorm2d({c}, eps=0.1), {relu})"
         return f"{self.new()} = self.{self.add(made)}({x})"
 
     def convolution(self, c, side, out=None):
@@ -231,6 +230,8 @@ class Body(Steps):
         layer = self.pick(*convolutions) if convolutions else ""
         norm = self.pick(*norms) if norms else ""
         form = self.pick(*forms)
+        if self.names[h].requires_grad and "{h}" in form and (".numpy()[" in form or ".data." in form):
+            return None  # backward may read that memory in one library, and a copy in the other
         new = self.new() if "{new}" in form else ""
         return form.format(h=h, other=other, c=f"self.{layer}", b=f"self.{norm}", new=new)
 

@@ -90,10 +90,10 @@ class Steps:
         if kind < 0.25:
             return self.number()
         if kind < 0.75:
-            fitting = self.tensors(lambda v: _fits(v.shape, X.shape))
+            fitting = self.tensors(lambda v: _fits(v.shape, X.shape) and apart(v, X))
             if fitting:
                 return self.pick(*fitting)
-        if kind > 0.98:
+        if kind > 0.995:
             return self.any()
         shape = list(X.shape)
         for i in range(len(shape)):
@@ -103,12 +103,12 @@ class Steps:
 
     def source(self, X):
         """A tensor to copy into X."""
-        fitting = self.tensors(lambda v: _fits(v.shape, X.shape))
+        fitting = self.tensors(lambda v: _fits(v.shape, X.shape) and apart(v, X))
         return self.pick(*fitting) if fitting and self.chance(0.7) else f"torch.randn({tuple(X.shape)})"
 
     def like(self, X):
         """An expression for a tensor of X's shape."""
-        same = self.tensors(lambda v: v.shape == X.shape and v.dtype == X.dtype)
+        same = self.tensors(lambda v: v.shape == X.shape and v.dtype == X.dtype and apart(v, X))
         return self.pick(*same) if same and self.chance(0.6) else f"torch.randn({tuple(X.shape)})"
 
     def scalar(self, x, X):
@@ -217,6 +217,17 @@ class Steps:
         return f"with torch.{mode}(): {line}"
 
 
+def apart(v, X):
+    """Whether v is X itself or other memory: in between, what is written and what is read depends on the order."""
+    return v is X or v.untyped_storage().data_ptr() != X.untyped_storage().data_ptr()
+
+
+def in_rows(X):
+    """Whether the memory that X sees lies in row order in both libraries."""
+    base = X if X._base is None else X._base
+    return base.is_contiguous()
+
+
 def _fits(a, b):
     return len(a) <= len(b) and all(m in (1, n) for m, n in zip(reversed(a), reversed(b), strict=False))
 
@@ -257,7 +268,7 @@ VIEWS = [
     *[lambda g, x, X: f"{x}[{g.index(X, arrays=False)}]"] * 4,
     *[lambda g, x, X: f"{x}[{g.index(X, arrays=True)}]"] * 2,
     *[lambda g, x, X: f"{x}.view({g.sizes(X)})"] * 3,
-    *[lambda g, x, X: f"{x}.reshape({g.sizes(X)})"] * 2,
+    *[lambda g, x, X: f"{x}.reshape({g.sizes(X)})" if in_rows(X) else None] * 2,
     lambda g, x, X: f"{x}.view(-1)",
     *[_on_dim(lambda g, x, d, n: f"{x}.transpose({d}, {g.pick(0, -1, d)})")] * 2,
     *[lambda g, x, X: f"{x}.permute({_permutation(g, X)})"] * 2,
@@ -269,7 +280,7 @@ VIEWS = [
     lambda g, x, X: f"{x}.diagonal({g.pick(0, 0, 1, -1)}, {g.dim(X)}, {g.dim(X)})" if X.ndim > 1 else None,
     _on_dim(lambda g, x, d, n: f"{x}.unfold({d}, {g.between(1, max(n, 1))}, {g.between(1, 2)})"),
     lambda g, x, X: f"{x}.movedim({g.dim(X)}, {g.dim(X)})",
-    lambda g, x, X: f"{x}.flatten({g.dim(X)}, {g.dim(X)})",
+    lambda g, x, X: f"{x}.flatten({g.dim(X)}, {g.dim(X)})" if in_rows(X) else None,
     lambda g, x, X: f"{x}.view_as({g.like(X)})",
     lambda g, x, X: f"{x}.{g.pick('detach()', 'detach()', 'data', 'contiguous()', 'ravel()', 'clone()', 'mT')}",
     _on_dim(lambda g, x, d, n: f"{x}.unflatten({d}, ({g.pick(1, n)}, -1))"),
@@ -312,12 +323,15 @@ IN_PLACE = [
     lambda g, x, X: f"{x}.masked_scatter_(torch.randn({tuple(X.shape)}) > 0, {g.like(X)}.clone())",
     lambda g, x, X: f"{x}.{g.pick('addcmul_', 'addcdiv_')}({g.like(X)}, torch.rand({tuple(X.shape)}) + 1, value=0.5)",
     lambda g, x, X: f"{x}.lerp_({g.like(X)}, 0.3)",
-    lambda g, x, X: f"{x}.{g.pick('normal_()', 'uniform_()', 'bernoulli_(0.4)', 'exponential_()')}",
+    lambda g, x, X: (
+        f"{x}.{g.pick('normal_()', 'uniform_()', 'bernoulli_(0.4)', 'exponential_()')}" if in_rows(X) else None
+    ),
     lambda g, x, X: f"F.{g.pick('relu', 'leaky_relu', 'elu', 'hardtanh', 'silu', 'relu6')}({x}, inplace=True)",
-    lambda g, x, X: f"F.dropout({x}, 0.4, inplace=True)",
-    lambda g, x, X: f"{x}.data{g.pick('.mul_(0.5)', '.fill_(1)', '.add_(1)')}",
+    lambda g, x, X: f"F.dropout({x}, 0.4, inplace=True)" if in_rows(X) else None,
+    # Past autograd only where nothing can have saved it: one library's backward may read it, the other's a copy.
+    lambda g, x, X: None if X.requires_grad else f"{x}.data{g.pick('.mul_(0.5)', '.fill_(1)', '.add_(1)')}",
     lambda g, x, X: f"{x}.detach().mul_(2)" if X.requires_grad or g.chance(0.5) else f"{x}.data = {g.like(X)}",
-    lambda g, x, X: f"{x}.detach().numpy()[...] = {g.number()}",
+    lambda g, x, X: None if X.requires_grad else f"{x}.numpy()[...] = {g.number()}",
     lambda g, x, X: f"{x}.detach_()",
     lambda g, x, X: f"{x}.requires_grad_({g.pick('', 'False')})",
     lambda g, x, X: f"{x}.pow_({g.pick('2', '3', '0.5') if g.chance(0.9) else g.like(X)})",
@@ -327,13 +341,15 @@ IN_PLACE = [
 
 
 def _assign(g, x, X):
-    index = g.index(X)
+    index, torch = g.index(X), g.names["torch"]
+    state = torch.get_rng_state()  # drawing a program draws nothing from it
     try:
-        shape = eval(f"X[{index}].shape", {"X": X, "torch": g.names["torch"]})
+        shape = eval(f"X[{index}].shape", {"X": X, "torch": torch})
     except Exception:
         shape = (2,)
+    torch.set_rng_state(state)
     value = g.pick("torch.randn({})", "torch.ones({})", "torch.randn({}, dtype=torch.float64)", "torch.randint(3, {})")
-    fitting = g.tensors(lambda v: _fits(v.shape, shape))
+    fitting = g.tensors(lambda v: _fits(v.shape, shape) and apart(v, X))
     if fitting and g.chance(0.5):
         return f"{x}[{index}] = {g.pick(*fitting)}"
     return f"{x}[{index}] = {value.format(tuple(shape[g.pick(0, 0, 1) :]))}"
@@ -369,8 +385,8 @@ POINTWISE = [
     lambda g, x, X: f"{x}.gather({g.dim(X)}, torch.zeros({tuple(X.shape)}, dtype=torch.long))",
     lambda g, x, X: f"{x}.take(torch.tensor([0, -1]))",
     lambda g, x, X: f"{x} @ {x}.{g.pick('mT', 'transpose(-1, -2)')}" if X.ndim > 1 else f"{x}.dot({x})",
-    lambda g, x, X: f"torch.{g.pick('rand_like', 'randn_like', 'zeros_like', 'ones_like')}({x})",
-    lambda g, x, X: f"F.dropout({x}, 0.4)",
+    lambda g, x, X: f"torch.{g.pick('rand_like', 'randn_like', 'zeros_like')}({x})" if in_rows(X) else None,
+    lambda g, x, X: f"F.dropout({x}, 0.4)" if in_rows(X) else None,
     lambda g, x, X: f"{x}.{g.pick('tril', 'triu')}()" if X.ndim > 1 else None,
     lambda g, x, X: f"F.pad({x}, (1, {g.between(-1, 1)}))",
     lambda g, x, X: f"F.{g.pick('layer_norm', 'layer_norm')}({x}, {tuple(X.shape[-1:])})" if X.ndim else None,

@@ -42,10 +42,10 @@ LARGEST = 1e3  # a program ends where values grow beyond it
 EXPECTED = {
     "inference_mode": (
         r"",
-        r"torch raises RuntimeError: (Inplace update to inference|Inference tensors cannot|Setting req)",
+        r"torch raises RuntimeError: (Inplace update to inference|Inference tensors |Setting req)",
     ),
     "layers of integers": (r"", r"torch computes, cnn raises DTypeError: .*input must be float32 or float64"),
-    "results of transposed tensors": (r"", r"torch raises RuntimeError: view size is not compatible .* cnn computes"),
+    "results of transposed tensors": (r"", r"(torch|cnn) raises RuntimeError: view size is not compatible"),
     "overlapping memory": (r"", r"torch raises RuntimeError: unsupported operation: some elements of the input tensor"),
 }
 
@@ -355,7 +355,7 @@ def child(start, count, seed):
         print(json.dumps(line), flush=True)
 
 
-def many(start, count, seed, chunk=200, timeout=120):
+def many(start, count, seed, chunk=2000, timeout=600):
     """Run programs in children, a chunk each; a child that dies or hangs is a crash, and the next goes on behind it."""
     totals, began, next_number, end = Counter(), time.time(), start, start + count
     while next_number < end:

@@ -10,7 +10,7 @@ from cnn.tensor import Tensor
 
 from . import engine
 from .anomaly import detect_anomaly, is_anomaly_check_nan_enabled, is_anomaly_enabled, set_detect_anomaly
-from .function import Function
+from .function import Function, edge_of
 from .grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 
@@ -44,7 +44,7 @@ def _first_gradients(tensors, gradients):
     for t, g in zip(tensors, gradients, strict=True):
         if not isinstance(t, Tensor):
             raise TypeError(f"backward starts from Tensors, got {kind_name(t)}")
-        if not t._requires_grad:
+        if not t._requires_grad or edge_of(t) is None:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
         if g is None:
             if t._a.size != 1:

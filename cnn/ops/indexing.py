@@ -170,7 +170,7 @@ class MaskedFill(Operation):
     @staticmethod
     def forward(ctx, x, mask, value):
         ctx.saved, ctx.shape = (mask,), x.shape
-        return np.where(mask, np.asarray(value, x.dtype), x)
+        return np.asarray(np.where(mask, np.asarray(value, x.dtype), x), order="C")
 
     @staticmethod
     def forward_(ctx, x, mask, value):

@@ -128,9 +128,9 @@ def cat(tensors, dim=0):
     given = tensors
     tensors = [x for x in given if x._a.shape != (0,)] or given[:1]  # torch passes over empty 1-d tensors
     first = tensors[0]._a.shape
-    dim = wrap_dim(dim, len(first))
     if not first:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    dim = wrap_dim(dim, len(first))
     for i, x in enumerate(tensors):
         shape = x._a.shape
         if len(shape) != len(first):

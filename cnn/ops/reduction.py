@@ -129,18 +129,23 @@ class Extreme(Operation):
 
 
 class PickAlong(Operation):
-    """The values at given places along a dimension; the gradient goes to just these places."""
+    """The values at given places along a dimension; the gradient goes to just these places. Without keepdim the
+    dimension is left out."""
 
     @staticmethod
-    def forward(ctx, x, index, dim):
+    def forward(ctx, x, index, dim, keepdim):
         ctx.shape, ctx.saved, ctx.dim = x.shape, (index,), dim
-        return np.take_along_axis(x, index, dim)
+        y = np.take_along_axis(x, index if keepdim else np.expand_dims(index, dim), dim)
+        return y if keepdim else y.squeeze(dim)
 
     @staticmethod
     def backward(ctx, dy):
+        (index,) = ctx.saved
         dx = np.zeros(ctx.shape, dy.dtype)
-        np.put_along_axis(dx, *ctx.saved, dy, ctx.dim)
-        return dx, None, None
+        if dy.ndim < dx.ndim:
+            index, dy = np.expand_dims(index, ctx.dim), np.expand_dims(dy, ctx.dim)
+        np.put_along_axis(dx, index, dy, ctx.dim)
+        return dx, None, None, None
 
     def name(self):
         return "IndexBackward0"
@@ -286,9 +291,8 @@ def _index_of_extreme(array, dim, largest):
 
 
 def _pick(result, input, index, dim, keepdim):
-    indices = Tensor._wrap(index)
-    values = PickAlong.apply(input, indices, dim)
-    return result(values, indices) if keepdim else result(values.squeeze(dim), indices.squeeze(dim))
+    indices = Tensor._wrap(index if keepdim else index.squeeze(dim))
+    return result(PickAlong.apply(input, indices, dim, keepdim), indices)
 
 
 def _extreme(input, dim, keepdim, largest, result, pairwise):
