@@ -52,7 +52,10 @@ def pytest_terminal_summary(terminalreporter):
     if not counts:
         return
     terminalreporter.section("what was checked")
-    terminalreporter.write_line(f"random networks: {counts['random networks']}")
+    terminalreporter.write_line(
+        f"random networks: {counts['random networks']}; random programs: {counts['programs']} "
+        f"({counts['program steps']} steps)"
+    )
     terminalreporter.write_line(
         f"gradient checks: {counts['gradient']} (worst relative error {harness.WORST['gradient']:.1e}); "
         f"exact integer cases: {counts['exact']}; compared with torch: {counts['torch']}; "
