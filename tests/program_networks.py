@@ -5,7 +5,7 @@ of the program. So the steps around it call it, train it, and look at what it re
 """
 
 import program_steps
-from program_steps import Steps
+from program_steps import Steps, in_rows
 
 
 class Networks(Steps):
@@ -62,7 +62,7 @@ class Networks(Steps):
 
     def call(self, module):
         channels, count = self.returns.get(module, (3, 1))
-        fitting = [n for n in self.images() if self.names[n].shape[1] == channels]
+        fitting = [n for n in self.images() if self.names[n].shape[1] == channels and in_rows(self.names[n])]
         if not fitting or self.chance(0.02):
             if self.chance(0.9):
                 return f"{self.new()} = torch.randn(2, {channels}, {self.pick(4, 7, 8)}, {self.pick(4, 7, 8)})"
@@ -201,7 +201,7 @@ class Body(Steps):
                 "F.adaptive_avg_pool2d({}, 1)",
                 "F.dropout({}, 0.3)", "F.dropout2d({}, 0.3)", "F.interpolate({}, scale_factor=2)",
             )  # fmt: skip
-            return f"{self.new()} = {pool.format(x)}"
+            return None if "dropout" in pool and not in_rows(X) else f"{self.new()} = {pool.format(x)}"
         relu = self.pick("nn.ReLU()", "nn.ReLU(inplace=True)")
         made = f"nn.Sequential({self.convolution(c, side, c)}, nn.BatchNorm2d({c}, eps=0.1), {relu})"
         return f"{self.new()} = self.{self.add(made)}({x})"

@@ -407,7 +407,7 @@ SEVERAL = [
 
 GRADIENTS = [
     *[lambda g, x, X: f"{g.scalar(x, X)}.backward({g.pick('', '', 'retain_graph=True')})"] * 4,
-    lambda g, x, X: f"{x}.backward({g.like(X)}{g.pick('', ', retain_graph=True')})",
+    lambda g, x, X: f"{x}.backward(({g.like(X)}).clone(){g.pick('', ', retain_graph=True')})",
     lambda g, x, X: f"torch.autograd.backward([{g.scalar(x, X)}, {_another(g)}.sum()])",
     *[lambda g, x, X: _grad(g, x, X)] * 2,
     lambda g, x, X: f"{g.scalar(x, X)}.backward(inputs=[{_another(g)}, {_another(g)}])",

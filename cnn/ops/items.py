@@ -281,14 +281,15 @@ def __setitem__(self, index, value):
     ones = next((i for i, n in enumerate(value._a.shape) if n != 1), value._a.ndim)
     if ones:  # torch leaves leading dimensions of size 1 away
         value = value.reshape(value._a.shape[ones:])
-    if value._a.ndim == 0 and arrays is not None and _has_mask(index):
+    if value._a.ndim == 0 and arrays is not None and _is_one_mask(index):
         value = value.to(self.dtype)
     put(self, basic, arrays, value, tensors=_tensors(index))
 
 
-def _has_mask(index):
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(p, Tensor) and p._a.ndim and p._a.dtype == np.bool_ for p in parts)
+def _is_one_mask(index):
+    """Whether all arrays of an index are one mask: then a single value of any type is assigned."""
+    arrays = [a for a in map(_array, index if isinstance(index, tuple) else (index,)) if a is not None and a.ndim]
+    return len(arrays) == 1 and arrays[0].dtype == np.bool_
 
 
 def put(target, basic, arrays, value, accumulate=False, tensors=()):

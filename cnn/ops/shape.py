@@ -452,9 +452,9 @@ Tensor.T = property(lambda self: Permute.apply(self, tuple(range(self._a.ndim))[
 
 
 def _matrices(self):
-    """Matrices transposed. See torch.Tensor.mT."""
+    """Matrices transposed; a 0-d tensor itself. See torch.Tensor.mT."""
     if not self._a.ndim:
-        return Permute.apply(self, ())
+        return self
     if self._a.ndim == 1:
         raise RuntimeError(
             f"tensor.mT is only supported on matrices or batches of matrices. Got {self._a.ndim}-D tensor."
