@@ -238,8 +238,8 @@ class Body(Steps):
 
 ON_TENSORS = [
     "{new} = {h}.detach()", "{new} = {h}.detach()", "{new} = {h}.data", "{h}.mul_(2)", "{h}.add_(1)", "{h}.relu_()",
-    "{h}.zero_()", "{h}[0] = 0.5", "{h}[:, 0] *= 2", "{h}.detach().numpy()[...] = 0.5", "x.detach().numpy()[0] = 0.5",
-    "x.data.mul_(2)", "{h}.data.add_(1)", "{h}.register_hook(lambda g: g * 2)", "{h}.retain_grad()",
+    "{h}.zero_()", "{h}[0] = 0.5", "{h}[:, 0] *= 2", "{h}.detach().numpy()[...] = 0.5",
+    "{h}.data.add_(1)", "{h}.register_hook(lambda g: g * 2)", "{h}.retain_grad()",
     "log.append({h}.mean().item())", "log.append({h}.detach().clone())", "{h}.data_ptr()", "{h}.tolist()",
     "{new} = {h}.view({h}.size(0), -1)", "{new} = {h}.flatten(1)", "{h}.view({h}.size(0), -1).mul_(0.5)",
     "{new} = {h}[:, :1]", "{new} = {h}.permute(0, 2, 3, 1)", "{h}.detach().mul_(2)", "{new} = {h}.clone()",

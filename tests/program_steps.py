@@ -360,6 +360,7 @@ _UNARY = """abs neg sigmoid tanh relu sin cos exp square floor sign sqrt log1p a
 _ACTIVATIONS = """relu leaky_relu elu gelu silu softplus hardtanh hardswish hardsigmoid relu6 selu celu logsigmoid
     tanh sigmoid""".split()
 _REDUCTIONS = "sum mean amax amin prod logsumexp var std norm argmax argmin any all".split()
+_ALONG = [name for name in _REDUCTIONS if name != "norm"]  # norm(1) is another norm
 
 POINTWISE = [
     *[lambda g, x, X: f"{x} {g.pick('+', '-', '*', '*', '/')} {g.other(X)}"] * 5,
@@ -371,8 +372,8 @@ POINTWISE = [
     lambda g, x, X: f"{x}.pow({g.pick('2', '3', '-1', '0')})",
     lambda g, x, X: f"{x}.clamp({g.pick('-0.7, 0.6', 'min=0.1', 'max=0.3')})",
     lambda g, x, X: f"{x}.{g.pick(*_REDUCTIONS)}()",
-    *[_on_dim(lambda g, x, d, n: f"{x}.{g.pick(*_REDUCTIONS)}({d}{g.pick('', ', keepdim=True')})")] * 3,
-    _on_dim(lambda g, x, d, n: f"{x}.{g.pick('max', 'min', 'median')}({d}).values"),
+    *[_on_dim(lambda g, x, d, n: f"{x}.{g.pick(*_ALONG)}({d}{g.pick('', ', keepdim=True')})")] * 3,
+    _on_dim(lambda g, x, d, n: f"{x}.{g.pick('max', 'min', 'max')}({d}).values"),
     _on_dim(lambda g, x, d, n: f"{x}.sort({d})[0]"),
     _on_dim(lambda g, x, d, n: f"{x}.{g.pick('cumsum', 'softmax', 'log_softmax')}({d})"),
     lambda g, x, X: f"torch.where({x} > 0.1, {x}, {g.other(X)})",
@@ -412,9 +413,9 @@ GRADIENTS = [
     *[lambda g, x, X: _grad(g, x, X)] * 2,
     lambda g, x, X: f"{g.scalar(x, X)}.backward(inputs=[{_another(g)}, {_another(g)}])",
     *[lambda g, x, X: f"{x}.retain_grad()"] * 2,
-    lambda g, x, X: f"{x}.register_hook(lambda g: g * 2)",
-    lambda g, x, X: f"{x}.register_hook(lambda g: log.append(g.clone()))",
-    lambda g, x, X: f"handle = {x}.register_hook(lambda g: g + 1)",
+    lambda g, x, X: f"{x}.register_hook(lambda g: g * 2)" if _hookable(X) else None,
+    lambda g, x, X: f"{x}.register_hook(lambda g: log.append(g.clone()))" if _hookable(X) else None,
+    lambda g, x, X: f"handle = {x}.register_hook(lambda g: g + 1)" if _hookable(X) else None,
     lambda g, x, X: "handle.remove()" if "handle" in g.names else None,
     lambda g, x, X: f"{x}.register_post_accumulate_grad_hook(lambda p: log.append(p.grad.clone()))",
     lambda g, x, X: f"{x}.grad = None",
@@ -424,6 +425,11 @@ GRADIENTS = [
     lambda g, x, X: f"torch.set_grad_enabled({g.pick('True', 'True', 'False')})",
     lambda g, x, X: f"with torch.no_grad(): {x} -= 0.1 * {x}.grad" if X.is_leaf and X.grad is not None else None,
 ]
+
+
+def _hookable(X):
+    """Not a view of what wants gradients that was made where none are recorded: PyTorch dies of a hook on that."""
+    return not (X._is_view() and X.requires_grad and X.grad_fn is None)
 
 
 def _another(g):

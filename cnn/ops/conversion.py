@@ -4,7 +4,7 @@ import numpy as np
 
 from cnn import _cnn, types
 from cnn.autograd import bfloat16
-from cnn.autograd.function import Operation
+from cnn.autograd.function import Operation, check_overlap
 from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.layout import new_like, seen_order
 from cnn.tensor import Tensor
@@ -71,8 +71,12 @@ class ToCopy(Operation):
 
 
 class CopyInto(Operation):
+    may_overlap = True  # with itself
+
     @staticmethod
     def forward_(ctx, x, source):
+        if source is not x:
+            check_overlap(x)
         ctx.shape, ctx.kind = source.shape, source.dtype
         if broadcast_shape("copy_", x.shape, source.shape) != x.shape:
             raise ShapeError(
@@ -223,6 +227,4 @@ def copy_(self, other, non_blocking=False):
         other = Tensor._wrap(np.asarray(other))
     if not isinstance(other, Tensor):
         raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {kind_name(other)}")
-    if other is self and 0 in self._a.strides:  # also where elements share memory
-        return self
     return CopyInto.apply_(self, other)

@@ -224,6 +224,10 @@ def split_index(index, shape):
     return basic, tuple(arrays) if any(isinstance(p, np.ndarray) for p in arrays) else None
 
 
+def _to_0(arrays):
+    return tuple(0 * p if isinstance(p, np.ndarray) else p for p in arrays)
+
+
 def _differing(a, b):
     return (i for i, (m, n) in enumerate(zip(a, b, strict=False)) if m != n)
 
@@ -248,7 +252,7 @@ def __getitem__(self, index):
     except IndexError as error:
         if 0 in base._a.shape and "out of bounds" in str(error):  # torch does not look at indices of nothing
             try:
-                return Index.apply(base, tuple(0 * p if isinstance(p, np.ndarray) else p for p in arrays))
+                return Index.apply(base, _to_0(arrays))
             except IndexError as second:
                 error = second
         raise _index_error(error, arrays) from None
@@ -288,7 +292,8 @@ def __setitem__(self, index, value):
 
 def _is_one_mask(index):
     """Whether all arrays of an index are one mask: then a single value of any type is assigned."""
-    arrays = [a for a in map(_array, index if isinstance(index, tuple) else (index,)) if a is not None and a.ndim]
+    parts = index if isinstance(index, tuple) or _stands_for_tuple(index) else (index,)
+    arrays = [a for a in map(_array, parts) if a is not None and a.ndim]
     return len(arrays) == 1 and arrays[0].dtype == np.bool_
 
 
@@ -299,6 +304,8 @@ def put(target, basic, arrays, value, accumulate=False, tensors=()):
     try:
         return IndexPut.apply_(target, value, basic, arrays, accumulate, *tensors)
     except IndexError as error:
+        if 0 in target._a[basic].shape and "out of bounds" in str(error):  # torch does not look at indices of nothing
+            return IndexPut.apply_(target, value, basic, _to_0(arrays), accumulate, *tensors)
         raise _index_error(error, arrays) from None
 
 
