@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from cnn.errors import ShapeError, kind_name
-from cnn.ops._register import public, return_type
+from cnn.errors import ShapeError
+from cnn.errors import kind_name as _kind_name
+from cnn.ops._register import public as _public
+from cnn.ops._register import return_type as _return_type
 from cnn.ops.decompositions import Cholesky, Det, Eigh, Inv, LinAlgError, Pinv, Qr, Slogdet, Solve, Svd, Svdvals
 from cnn.ops.linear_algebra import matmul
 from cnn.ops.norms import linalg_norm as norm
 from cnn.ops.norms import matrix_norm, vector_norm
-from cnn.ops.promotion import title
+from cnn.ops.promotion import title as _title
 from cnn.tensor import Tensor
 
 __all__ = [
@@ -33,16 +35,16 @@ __all__ = [
     "vector_norm",
 ]
 
-SlogdetResult = return_type("linalg_slogdet", "sign", "logabsdet")
-EighResult = return_type("linalg_eigh", "eigenvalues", "eigenvectors")
-QrResult = return_type("linalg_qr", "Q", "R")
-SvdResult = return_type("linalg_svd", "U", "S", "Vh")
+SlogdetResult = _return_type("linalg_slogdet", "sign", "logabsdet")
+EighResult = _return_type("linalg_eigh", "eigenvalues", "eigenvectors")
+QrResult = _return_type("linalg_qr", "Q", "R")
+SvdResult = _return_type("linalg_svd", "U", "S", "Vh")
 
 
 def _matrix(name, A, square=False):
     """A, if it is a batch of floating-point matrices."""
     if not isinstance(A, Tensor):
-        raise TypeError(f"linalg.{name}(): argument 'A' must be Tensor, not {kind_name(A)}")
+        raise TypeError(f"linalg.{name}(): argument 'A' must be Tensor, not {_kind_name(A)}")
     a = A._a
     if a.ndim < 2:
         raise ShapeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions, got {list(a.shape)}.")
@@ -52,10 +54,10 @@ def _matrix(name, A, square=False):
         )
     if a.dtype.kind != "f":
         raise RuntimeError(
-            f"linalg.{name}: Expected a floating point or complex tensor as input. Got {title(A._a.dtype)}"
+            f"linalg.{name}: Expected a floating point or complex tensor as input. Got {_title(A._a.dtype)}"
         )
     if a.dtype.itemsize < 4:
-        raise RuntimeError(f"linalg.{name}: Low precision dtypes not supported. Got {title(A._a.dtype)}")
+        raise RuntimeError(f"linalg.{name}: Low precision dtypes not supported. Got {_title(A._a.dtype)}")
     return A
 
 
@@ -164,11 +166,11 @@ def solve(A, B, *, left=True):
     """X with A X = B (X A = B with left=False), B a vector, a matrix or batches of them. See torch.linalg.solve."""
     _matrix("solve", A, square=True)
     if not isinstance(B, Tensor):
-        raise TypeError(f"linalg.solve(): argument 'B' must be Tensor, not {kind_name(B)}")
+        raise TypeError(f"linalg.solve(): argument 'B' must be Tensor, not {_kind_name(B)}")
     if A._a.dtype != B._a.dtype:
         raise RuntimeError(
-            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {title(A._a.dtype)} and "
-            f"B of type {title(B._a.dtype)} instead"
+            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {_title(A._a.dtype)} and "
+            f"B of type {_title(B._a.dtype)} instead"
         )
     vector = B._a.ndim == 1 or (A._a.ndim - 1 == B._a.ndim and B._a.shape == A._a.shape[:-1])
     if vector and not left:
@@ -213,4 +215,4 @@ def cond(A, p=None):
 
 for _name in __all__:
     if _name != "LinAlgError":
-        globals()[_name] = public(_name, globals()[_name], "cnn.linalg")
+        globals()[_name] = _public(_name, globals()[_name], "cnn.linalg")

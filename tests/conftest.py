@@ -54,14 +54,15 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("what was checked")
     terminalreporter.write_line(
         f"random networks: {counts['random networks']}; random programs: {counts['programs']} "
-        f"({counts['program steps']} steps)"
+        f"({counts['program steps']} steps); torch's own samples: {counts['opinfo']}, of which agree "
+        f"{counts['opinfo agree']}, refused by name {counts['opinfo refused']}"
     )
     terminalreporter.write_line(
         f"gradient checks: {counts['gradient']} (worst relative error {harness.WORST['gradient']:.1e}); "
         f"exact integer cases: {counts['exact']}; compared with torch: {counts['torch']}; "
         f"memory layouts: {counts['memory']}; thread counts: {counts['threads']}; "
-        f"functions walked for NumPy state: {counts['NumPy state']}, for arguments: {counts['arguments']}; "
-        f"calls refused in our own words: {counts['refused']}; "
+        f"functions walked for gradients: {counts['gradient walk']}, for NumPy state: {counts['NumPy state']}, "
+        f"for arguments: {counts['arguments']}; calls refused in our own words: {counts['refused']}; "
         f"sums in parts: {counts['parts']}; pairs of types: {counts['pairs of types']}; "
         f"calls with 0-d and empty tensors: {counts['empty']}"
     )

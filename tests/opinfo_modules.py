@@ -1,6 +1,7 @@
 """module_db and optim_db on torch and on cnn; see opinfo.py, whose classes and Runs these are."""
 
 import unittest
+import warnings
 
 import numpy as np
 import torch
@@ -123,10 +124,14 @@ def _optimizer(info):
         ours = Plain.of(_Arguments(wrong.params, wrong.kwargs), convert)
         typed = f"optim.{name}({wrong.params!r}, {wrong.kwargs!r})"[:200]
         try:
-            getattr(cnn.optim, name)(ours.input, **ours.kwargs).step(lambda: cnn.ones(()))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error" if given.error_type is UserWarning else "ignore")
+                getattr(cnn.optim, name)(ours.input, **ours.kwargs).step(lambda: cnn.ones(()))
         except Exception as error:
             kind = refusal_class(error, name)
-            clear = kind == "refused" or isinstance(error, (TypeError, ValueError, RuntimeError, KeyError))
+            clear = kind == "refused" or isinstance(
+                error, (TypeError, ValueError, RuntimeError, KeyError, given.error_type)
+            )
             runs.append(Run(f"optim.{name}", "error", "-", number, "agree" if clear else kind, str(error)[:200], typed))
         else:
             runs.append(Run(f"optim.{name}", "error", "-", number, "accepted", given.error_regex, typed))

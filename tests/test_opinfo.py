@@ -14,9 +14,6 @@ import opinfo_modules
 
 import cnn
 
-# How many runs of a class there may be, over all operators; these numbers only go down.
-ALLOWED = {"keyword": 197, "wrong": 240, "obscure": 310, "accepted": 65, "crash": 0}
-
 
 @pytest.fixture(scope="module", autouse=True)
 def threads():
@@ -26,27 +23,28 @@ def threads():
     torch.set_num_threads(before[1])
 
 
-def _check(runs, allowed, capsys):
+def _check(runs, capsys):
     counts = Counter(r.result for r in runs)
     COUNTS["opinfo"] += len(runs)
     COUNTS["opinfo agree"] += counts["agree"]
+    COUNTS["opinfo refused"] += counts["refused"]
     with capsys.disabled():
         print("\n" + opinfo.report(runs).split("\n")[0])
-    over = [c for c in opinfo.FAILURES if counts[c] > allowed.get(c, 0)]
+    over = [c for c in opinfo.FAILURES if counts[c]]
     assert not over, opinfo.report(runs, over)
 
 
 def test_operators(capsys):
     ops = [op for op in opinfo.database() if opinfo.exists(op)]
     assert len(ops) > 330
-    _check(opinfo.run_all(ops), ALLOWED, capsys)
+    _check(opinfo.run_all(ops), capsys)
 
 
 def test_modules(capsys):
     opinfo.database()
-    _check(opinfo_modules.run_modules(), {}, capsys)
+    _check(opinfo_modules.run_modules(), capsys)
 
 
 def test_optimizers(capsys):
     opinfo.database()
-    _check(opinfo_modules.run_optimizers(), {"accepted": 8}, capsys)
+    _check(opinfo_modules.run_optimizers(), capsys)

@@ -40,7 +40,7 @@ def _places(name, shape, dim, index):
 def _check_index(name, x, dim, index, what="self", source=None):
     """dim, counted from the front. torch's errors for an index (or a source) that does not fit."""
     dim = wrap_dim(dim, x._a.ndim)
-    if index._a.dtype not in (np.int64, np.int32):
+    if index._a.dtype not in (np.int64, np.int32) and index._a.size:  # an empty one may be of any type
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
     if source is not None and source.dtype != x._a.dtype:
         raise RuntimeError(
