@@ -22,7 +22,7 @@ except (ImportError, AttributeError):  # NumPy 1, or one that keeps its state el
     _cnn.set_quiet(None, _enter)
 
 # Files of functions that move values and compute none, or compute them in C: there the state does not matter.
-_WITHOUT_ARITHMETIC = ("shape", "joining", "relu", "dropout", "max_pool2d")
+_WITHOUT_ARITHMETIC = ("shape", "rearrangement", "joining", "relu", "dropout", "max_pool2d")
 
 
 def may_compute(f):
