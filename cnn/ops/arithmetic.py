@@ -372,6 +372,11 @@ def rsub(input, other, *, alpha=1):
 @both
 def lerp(input, end, weight):
     """input + weight * (end - input). See torch.lerp."""
+    return Lerp.apply(*_lerp_operands(input, end, weight))
+
+
+def _lerp_operands(input, end, weight):
+    """The arguments of lerp in one type."""
     check_tensors("lerp", input, end)
     kind = input._a.dtype
     for name, x in (("end", end), ("weight", weight)):
@@ -383,7 +388,7 @@ def lerp(input, end, weight):
         input, end, weight = (cast(x, kind) for x in (input, end, weight))
     refuse_types("lerp_kernel_scalar", kind, "biu")
     broadcast_shape("lerp", *[x._a.shape for x in (input, end, weight) if isinstance(x, Tensor)])
-    return Lerp.apply(input, end, weight)
+    return input, end, weight
 
 
 @both
@@ -515,7 +520,11 @@ def fmod_(self, other):
 @method()
 def lerp_(self, end, weight):
     """self += weight * (end - self). See torch.Tensor.lerp_."""
-    return _store(self, lerp(self, end, weight))
+    wide, end, weight = _lerp_operands(self, end, weight)
+    refuse_cast(wide._a.dtype, self._a.dtype)
+    return Lerp.apply_(
+        self, cast(end, self._a.dtype), cast(weight, self._a.dtype) if isinstance(weight, Tensor) else weight
+    )
 
 
 @method()

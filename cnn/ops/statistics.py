@@ -151,7 +151,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         centred = x - x.mean(1, keepdim=True)
         weighted, count = centred, observations - correction
     else:
-        weights = weights.reshape(1, -1).to(x.dtype)
+        weights = weights.reshape(1, -1)
         total = weights.sum()
         if total._a == 0:
             raise RuntimeError("cov(): weights sum to zero, can't be normalized")
