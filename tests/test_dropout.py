@@ -61,12 +61,22 @@ def test_channels(name, shape):
     COUNTS["torch"] += 1
 
 
-def test_the_mask_does_not_depend_on_the_memory_order():
+def test_the_mask_does_not_depend_on_the_memory_order_of_an_activation():
     x = rng(3).standard_normal((3, 4, 5, 6))
     want = seeded(7, F.dropout, x)
-    got = seeded(7, F.dropout, channels_last(x))
+    cnn.manual_seed(7)
+    got = F.dropout(cnn.Tensor._wrap(channels_last(x).copy(order="K")))  # as a layer leaves it
     np.testing.assert_array_equal(got._a, want._a)
     assert got._a.strides == channels_last(x).strides
+
+
+@needs_torch
+@pytest.mark.parametrize("layout", [channels_last, np.asfortranarray])
+def test_the_mask_of_what_was_turned_is_torchs(layout):
+    x = layout(rng(3).standard_normal((3, 4, 5, 6)))
+    torch.manual_seed(7)
+    want = torch.nn.functional.dropout(torch.from_numpy(x)).numpy()
+    np.testing.assert_array_equal(seeded(7, F.dropout, x)._a, want)
 
 
 def test_gradients_go_where_values_went():
@@ -127,8 +137,8 @@ def test_evaluation_is_the_identity():
 
 def test_inplace():
     x = rng(11).uniform(1, 2, (3, 4, 5, 6))
-    want = seeded(9, F.dropout, x, p=0.3)
     for layout in (x.copy(), channels_last(x), np.asfortranarray(x)):
+        want = seeded(9, F.dropout, layout, p=0.3)
         t = cnn.from_numpy(layout)
         cnn.manual_seed(9)
         assert F.dropout(t, 0.3, inplace=True) is t
