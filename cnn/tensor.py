@@ -433,6 +433,11 @@ class Tensor(_cnn.Tensor):
         if self._requires_grad and (self._node if self._base is None else self.grad_fn) is None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
+    def _check_before_write(self):
+        """The same before other arguments are looked at, where torch looks at them later."""
+        if self._requires_grad and autograd.is_grad_enabled():
+            self._check_inplace()
+
     def _rebase(self, node):
         """`node` computed this tensor's new value in place: it is its history from here on."""
         if self._base is None:

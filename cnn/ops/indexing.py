@@ -92,6 +92,7 @@ def index_add_(self, dim, index, source, *, alpha=1):
 @method()
 def index_fill_(self, dim, index, value):
     """The slices at index become value. See torch.Tensor.index_fill_."""
+    self._check_before_write()
     dim = wrap_dim(dim, self._a.ndim)
     if index._a.ndim > 1:
         raise RuntimeError("Index has to be a vector/scalar")
