@@ -50,6 +50,15 @@ def new_like(make, array, *options):
     return made.transpose(sorted(range(len(order)), key=order.__getitem__))
 
 
+def copied(array):
+    """A copy that lies as torch would lay it out."""
+    if seen_order(array) is None:
+        return array.copy(order="K")
+    made = new_like(np.empty, array, array.dtype)
+    made[...] = array
+    return made
+
+
 def lay_out(array, order):
     """The array, or a copy of it whose dimensions lie in memory in this order, the outermost first."""
     back = sorted(range(len(order)), key=order.__getitem__)

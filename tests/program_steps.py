@@ -225,7 +225,7 @@ def apart(v, X):
 def in_rows(X):
     """Whether the memory that X sees lies in row order in both libraries."""
     base = X if X._base is None else X._base
-    return base.is_contiguous()
+    return base.is_contiguous() and 0 not in X.stride()
 
 
 def _fits(a, b):

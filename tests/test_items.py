@@ -200,3 +200,19 @@ def test_functions(call):
 def test_pieces(call):
     _compare(f"pieces = {call}; y = T([list(p.shape) + [float(p.sum())] for p in pieces])")
     _compare(f"pieces = [p.fill_(i) for i, p in enumerate({call})]")
+
+
+def test_the_gradient_of_a_value_of_another_type():
+    """It comes back in the value's type: fills, masks and assignments take any."""
+    for write in [
+        lambda x, v: x.fill_(v),
+        lambda x, v: x.masked_fill_(x > 1, v),
+        lambda x, v: x.__setitem__(0, v),
+        lambda x, v: x.__setitem__(x > 1, v),
+        lambda x, v: x.copy_(v),
+    ]:
+        x = cnn.arange(3.0) + cnn.zeros(1, requires_grad=True)
+        v = cnn.tensor(1.5, dtype=cnn.float64, requires_grad=True)
+        write(x, v * 1)
+        (gradient,) = cnn.autograd.grad(x.sum(), [v])
+        assert gradient.dtype is cnn.float64

@@ -174,7 +174,7 @@ class Operation(Node):
         if hasattr(cls, "forward_") and array.flags.writeable:
             cls.forward_(ctx, array, *raw)
         else:
-            out = cls.forward(ctx, array.copy() if track else array, *raw)
+            out = cls.forward(ctx, copied(array) if track else array, *raw)
             _copy_into(array, out)
             if ctx.saved:  # an output that is saved is the target's now
                 ctx.saved = tuple([array if a is out else a for a in ctx.saved])
@@ -401,6 +401,7 @@ class _SavedOutput:
         return t
 
 
+from cnn.layout import copied  # noqa: E402
 from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)
 
 from . import anomaly, bfloat16, deferred  # noqa: E402

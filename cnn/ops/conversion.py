@@ -6,7 +6,7 @@ from cnn import _cnn, types
 from cnn.autograd import bfloat16
 from cnn.autograd.function import Operation, check_overlap
 from cnn.errors import DTypeError, ShapeError, kind_name
-from cnn.layout import new_like, seen_order
+from cnn.layout import copied
 from cnn.tensor import Tensor
 
 from ._register import both, method
@@ -16,11 +16,7 @@ from .broadcasting import broadcast_shape, sum_to_shape
 class Clone(Operation):
     @staticmethod
     def forward(ctx, x):
-        if seen_order(x) is None:
-            return x.copy(order="K")
-        y = new_like(_cnn.empty, x, x.dtype)
-        y[...] = x
-        return y
+        return copied(x)
 
     @staticmethod
     def backward(ctx, dy):

@@ -170,12 +170,12 @@ class MaskedFill(Operation):
 
     @staticmethod
     def forward(ctx, x, mask, value):
-        ctx.saved, ctx.shape = (mask,), x.shape
+        ctx.saved, ctx.shape, ctx.kind = (mask,), x.shape, getattr(value, "dtype", None)
         return np.asarray(np.where(mask, np.asarray(value, x.dtype), x), order="C")
 
     @staticmethod
     def forward_(ctx, x, mask, value):
-        ctx.saved, ctx.shape = (mask,), x.shape
+        ctx.saved, ctx.shape, ctx.kind = (mask,), x.shape, getattr(value, "dtype", None)
         np.copyto(x, np.asarray(value, x.dtype), where=mask)
         return x
 
@@ -184,7 +184,7 @@ class MaskedFill(Operation):
         (mask,) = ctx.saved
         kept = np.where(mask, dy.dtype.type(0), dy)
         dv = np.where(mask, dy, dy.dtype.type(0)).sum() if ctx.needs[2] else None
-        return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv)
+        return sum_to_shape(kept, ctx.shape), None, None if dv is None else np.asarray(dv, ctx.kind)
 
 
 def _one_value(name, x, value):

@@ -65,7 +65,8 @@ class IndexPut(Operation):
     @staticmethod
     def forward_(ctx, x, value, basic, arrays, accumulate, *_):
         region = x[basic]
-        ctx.basic, ctx.shape, ctx.accumulate = basic, np.shape(value), accumulate
+        ctx.basic, ctx.accumulate = basic, accumulate
+        ctx.shape, ctx.kind = np.shape(value), getattr(value, "dtype", None)
         ctx.saved = arrays or ()
         if arrays is None:
             check_overlap(region)
@@ -83,7 +84,7 @@ class IndexPut(Operation):
         dv = None
         if ctx.needs[1]:
             part = dy[basic]
-            dv = sum_to_shape(part if arrays is None else part[arrays], ctx.shape)
+            dv = sum_to_shape(part if arrays is None else part[arrays], ctx.shape).astype(ctx.kind, copy=False)
         if ctx.accumulate:
             return dy, dv, None, None, None
         dx = dy.copy()

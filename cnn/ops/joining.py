@@ -130,7 +130,7 @@ def cat(tensors, dim=0):
     first = tensors[0]._a.shape
     if not first:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    dim = wrap_dim(dim, len(first))
+    dim = 0 if first == (0,) else wrap_dim(dim, len(first))
     for i, x in enumerate(tensors):
         shape = x._a.shape
         if len(shape) != len(first):

@@ -345,7 +345,7 @@ class Fill(Operation):
 
     @staticmethod
     def forward_(ctx, x, value):
-        ctx.shape = np.shape(value)
+        ctx.shape, ctx.kind = np.shape(value), getattr(value, "dtype", None)
         if isinstance(value, np.ndarray):
             check_overlap(x)
         x[...] = value
@@ -353,7 +353,7 @@ class Fill(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        return np.zeros_like(dy), dy.sum().reshape(ctx.shape) if ctx.needs[1] else None
+        return np.zeros_like(dy), dy.sum().reshape(ctx.shape).astype(ctx.kind) if ctx.needs[1] else None
 
 
 @method()
