@@ -355,7 +355,8 @@ def test_the_gradient_of_a_group_stays_in_the_group():
             assert np.abs(got - want).max() < 1e-5 * np.abs(want).max(), f"seed {seed}"
 
 
-def test_groups_behind_a_relu_leave_the_heap_alone():
+@pytest.mark.parametrize("watch", [{"CNN_GUARD": "1"}, {"MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "165"}])
+def test_groups_behind_a_relu_leave_the_heap_alone(watch):
     script = """
         import cnn
         from cnn import nn
@@ -370,7 +371,7 @@ def test_groups_behind_a_relu_leave_the_heap_alone():
             blocks(cnn.randn(1, 3, 16, 16)).sum().backward()
         print("done")
     """
-    assert run_script(script, MALLOC_CHECK_="3", MALLOC_PERTURB_="165") == "done\n"
+    assert run_script(script, **watch) == "done\n"
 
 
 def test_bias_changed_before_backward():
