@@ -489,7 +489,7 @@ def checked(network, attempt):
     # In front of a batch norm a bias has the gradient 0, a sum of large terms: it is held against the other gradients.
     largest = max(size[name] for name in size if name.startswith("gradient"))
     for name in size:
-        share = 0 if not name.startswith("gradient") else 0.05 if name.endswith("bias") else 0.01
+        share = 0 if not name.startswith("gradient") else 0.1 if name.endswith("bias") else 0.01
         size[name] = max(size[name], share * largest)
 
     def moved(noise, draws):

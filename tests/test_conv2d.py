@@ -487,6 +487,18 @@ def test_huge_padding(every_isa, name, padding):
             nn.Sequential(*HUGE[name](padding))(cnn.ones(1, 2, 3, 3)).numpy()
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "channels", "planes"])
+def test_one_phase_of_a_gradient_over_several_images(every_isa, algorithm):
+    """Its rows are as much too long as its images are too short: six pixels whose first and last lie as if evenly."""
+    random, geometry = rng(19), (2, 3, 3, 3, 6, 6, 1, 2, 1)
+    x = channels_last(random.integers(-2, 3, (4, 69, 3, 4)).astype(np.float64))
+    w = random.integers(-1, 2, (1, 69, 7, 7)).astype(np.float64)
+    dy = random.integers(-3, 4, (4, 1, 2, 2)).astype(np.float64)
+    ways = (settings.ALGORITHMS.index(name) for name in ("plain", algorithm))
+    plain, got = (_cnn.conv2d_backward(dy, x, w, *geometry, way, True, False, False, False)[0] for way in ways)
+    assert np.array_equal(got, plain)
+
+
 @pytest.mark.parametrize("place", range(3))
 def test_a_flag_that_is_neither_true_nor_false(place):
     x, w = np.ones((2, 4, 5, 5), np.float32), np.ones((4, 4, 3, 3), np.float32)

@@ -249,6 +249,18 @@ static const ptrdiff_t page = 4096 / sizeof(real);
 
 static inline void fetch_for_writing(const real *p) { __builtin_prefetch(p, 1, 2); }
 
+/* True if the pixels of a tile lie `step` apart. The first and the last do not tell: what a row is too long, an image
+ * may be too short, where the outputs are one phase of a gradient. */
+static inline int evenly_apart(const ptrdiff_t *offset, ptrdiff_t pixels, ptrdiff_t step)
+{
+    for (ptrdiff_t i = 1; i < pixels; i++) {
+        if (offset[i] - offset[i - 1] != step) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, const real *in, real *out,
                            ptrdiff_t pixels, prefetch *ahead)
 {
@@ -269,7 +281,7 @@ static void block_of_strip(const context *x, ptrdiff_t group, ptrdiff_t block, c
     out += first * c->out.c;
     for (ptrdiff_t p = 0; p < pixels; p += rows) {
         const ptrdiff_t *offset = x->out_offset + p;
-        int direct = fits && p + rows <= pixels && offset[rows - 1] - offset[0] == (rows - 1) * c->out.w;
+        int direct = fits && p + rows <= pixels && evenly_apart(offset, rows, c->out.w);
         t.out = direct ? out + offset[0] : tile;
         t.out_step = direct ? c->out.w : lanes;
         for (ptrdiff_t i = 0; i < rows; i++) {
