@@ -95,7 +95,6 @@ class Networks(Steps):
             f"{self.new()} = next({m}.parameters())", f"{self.new()} = list({m}.parameters())[-1].detach()",
             f"{m}.load_state_dict(saved)" if "saved" in self.names else None,
             f"with torch.no_grad():\n    for p in {m}.parameters(): p.mul_(0.9)",
-            f"for p in {m}.parameters(): p.data.add_(0.01)",
             f"for p in {m}.parameters(): p.grad = None",
             f"next({m}.children()).register_forward_hook(lambda module, x, y: log.append(y.detach().clone()))",
             f"next({m}.children()).register_forward_hook(lambda module, x, y: y * 2)",

@@ -97,7 +97,7 @@ def compare_errors(theirs, ours):
         raise Difference(f"raises {type(ours).__name__}", f"torch computes, cnn raises {_said(ours)}")
     if ours is None:
         raise Difference(f"computes: {str(theirs)[:40]}", f"torch raises {_said(theirs)}, cnn computes")
-    if "a leaf Variable that requires grad" in str(theirs):
+    if "a leaf Variable that requires grad" in str(theirs) or "is being modified inplace" in str(theirs):
         return  # torch looks at that first, we at some other mistake
     kind = RuntimeError if isinstance(theirs, NotImplementedError) else type(theirs)  # "for 'Bool'": ours a DTypeError
     if not isinstance(ours, kind):
@@ -124,6 +124,8 @@ def compare_values(what, theirs, ours, scale=1.0):
         if not np.array_equal(theirs, ours):
             raise Difference("values", f"{what}: {_unlike(theirs, ours)}")
         return
+    if np.isnan(theirs).any():
+        raise Over  # PyTorch's own kernels differ there between the parts of a vector; test_not_finite.py looks at NaN
     if theirs.tobytes() == ours.tobytes():
         largest = np.abs(theirs).max(initial=0.0)
     else:
@@ -224,7 +226,7 @@ def run(steps, look=1, check_changes=True):
             errors = execute(code, theirs), execute(code, ours)
             compare_errors(*errors)
             if errors[0] is not None:
-                if "backward" in step or "autograd.grad" in step:
+                if "backward" in step or "autograd.grad" in step or "modified by an inplace" in str(errors[0]):
                     raise Over  # how far the walk came is nobody's business
                 torch.manual_seed(len(done))  # nor how much was drawn before it raised
                 cnn.manual_seed(len(done))
