@@ -1,14 +1,18 @@
-"""torchvision beside cnn.vision. Its CPU-less build lacks two operators, which are declared before it is imported."""
+"""torchvision beside cnn.vision. Where its build does not belong to this torch it lacks two operators, which are then
+declared for it."""
 
 import pytest
 
 try:
     import torch
 
-    _library = torch.library.Library("torchvision", "DEF")
-    _library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision
+    try:
+        import torchvision
+    except RuntimeError:
+        _library = torch.library.Library("torchvision", "DEF")
+        for _operator in ("nms", "qnms"):
+            _library.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision
 except (ImportError, RuntimeError):
     torchvision = None
 
