@@ -135,7 +135,7 @@ def main():
         for _ in range(options.count):
             print(next(source))
         return
-    known = coverage(lambda line: print(line, flush=True))
+    known = coverage(options.workers, lambda line: print(line, flush=True))
     lock, verdicts, begin = threading.Lock(), {}, time.monotonic()
 
     def work(number):

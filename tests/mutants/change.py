@@ -10,7 +10,11 @@ import tokenize
 from dataclasses import dataclass
 
 # Where these names stand in a line, it decides how fast something is, or in which pieces, and never what comes out.
-SPEED = re.compile(r"prefetch|_GRAIN|_grain|\bgrain|PAUSE|__builtin_expect|__slots__|static_assert|\bassert\b")
+SPEED = re.compile(
+    r"prefetch|_GRAIN|_grain|\bgrain|_BYTES\b|_cached\b|PAUSE|__builtin_expect|__slots__|static_assert|\bassert\b"
+)
+# A declaration without a value: a longer array is as good.
+_C_DECLARATION = re.compile(r"^\s+(?:(?:static|const) )*[a-z]\w* \*?\w+[\[,;][^=(]*;$|^\s+[a-z]\w* \w+;$")
 
 SWAPS = {
     "+": "-", "-": "+", "*": "+", "/": "*", "%": "*", "+=": "-=", "-=": "+=", "*=": "=", "/=": "*=",
@@ -45,7 +49,7 @@ def candidates(path, text):
     tokens = _python_tokens(text) if path.endswith(".py") else _c_tokens(text)
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
-        if SPEED.search(line):
+        if SPEED.search(line) or (not path.endswith(".py") and _C_DECLARATION.match(line)):
             continue
         for start, end, kind, previous in tokens.get(number, ()):
             for rule, new in _changes(line[start:end], kind, previous, line[end : end + 1]):

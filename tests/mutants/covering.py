@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 from tree import BUILD, ROOT, Tree
 
@@ -14,8 +15,9 @@ FLAGS = "--coverage -O1 -Wno-error"
 PYTHON = "cnn/autograd,cnn/optim"
 # Tests of whole processes and of files: they run much and look at little of what is changed here.
 LEFT_OUT = {
-    "atomic", "cifar_files", "download", "get_data", "hostile_files", "matfile", "notebook", "safetensors", "scripts",
-    "solutions", "unpickle", "vision_datasets", "vision_models", "vision_transforms", "mutants", "opinfo",
+    "atomic", "cifar_files", "download", "get_data", "hostile_files", "matfile", "mistakes_files", "mutants", "notebook",
+    "packaging", "plot", "safetensors", "scripts", "solutions", "submodules", "tensorboard", "unpickle",
+    "vision_datasets", "vision_models", "vision_transforms", "vision_types",
 }  # fmt: skip
 
 
@@ -24,7 +26,7 @@ def test_files():
     return [f"tests/{f.name}" for f in files if f.stem.removeprefix("test_") not in LEFT_OUT]
 
 
-def coverage(show=print):
+def coverage(workers, show=print):
     """{"lines": {path: {line: [numbers of test files]}}, "files": [names], "seconds": [one a file]}"""
     key = hashlib.sha256()
     for path in sorted(
@@ -40,26 +42,31 @@ def coverage(show=print):
         raise SystemExit("the tree does not build with --coverage")
     names, seconds, lines = [], [], defaultdict(lambda: defaultdict(list))
     files = test_files()
-    for position, name in enumerate(files, 1):
-        counters, python = tree.root / "counters", tree.root / "python.coverage"
-        shutil.rmtree(counters, ignore_errors=True)
-        python.unlink(missing_ok=True)
-        begin = time.perf_counter()
-        arguments = ["-m", "coverage", "run", f"--data-file={python}", f"--source={PYTHON}"]
-        status = tree.pytest([name], 900, arguments, GCOV_PREFIX=str(counters), CNN_TEST_CASES="0.2")
-        took = time.perf_counter() - begin
-        show(f"[{position}/{len(files)}] {name}: {took:.0f} s{f', left out: it ends with {status}' if status else ''}")
-        if status != 0:
-            continue
-        number = len(names)
-        names.append(name)
-        seconds.append(round(took, 1))
-        for path, hit in [*_c_lines(tree, counters), *_python_lines(tree, python)]:
-            for line in hit:
-                lines[path][line].append(number)
+    with ThreadPoolExecutor(workers) as pool:
+        for name, (took, status, ran) in zip(files, pool.map(lambda name: _run(tree, name), files), strict=True):
+            show(f"{name}: {took:.0f} s{f', left out: it ends with {status}' if status else ''}")
+            if status == 0:
+                for path, hit in ran:
+                    for line in hit:
+                        lines[path][line].append(len(names))
+                names.append(name)
+                seconds.append(round(took, 1))
     result = {"files": names, "seconds": seconds, "lines": lines}
     kept.write_text(json.dumps(result))
     return json.loads(kept.read_text())
+
+
+def _run(tree, name):
+    """(seconds, exit status, [(path, lines that ran)]) of one test file."""
+    counters, python = (tree.root / f"{name.removeprefix('tests/')}.{what}" for what in ("counters", "coverage"))
+    begin = time.perf_counter()
+    arguments = ["-m", "coverage", "run", f"--data-file={python}", f"--source={PYTHON}"]
+    status = tree.pytest([name], 900, arguments, GCOV_PREFIX=str(counters), CNN_TEST_CASES="0.2")
+    took = time.perf_counter() - begin
+    ran = [*_c_lines(tree, counters), *_python_lines(tree, python)] if status == 0 else []
+    shutil.rmtree(counters, ignore_errors=True)
+    python.unlink(missing_ok=True)
+    return took, status, ran
 
 
 def _c_lines(tree, counters):
@@ -83,7 +90,7 @@ def _c_lines(tree, counters):
 def _python_lines(tree, python):
     if not python.exists():
         return []
-    report = tree.root / "python.json"
+    report = python.with_suffix(".json")
     command = [sys.executable, "-m", "coverage", "json", "-q", f"--data-file={python}", "-o", str(report)]
     if subprocess.run(command, cwd=tree.root, capture_output=True).returncode:
         return []
