@@ -53,6 +53,26 @@ EXPECTED = {
         r"",
         r"torch raises RuntimeError: unsupported operation: (some|more than one) ele.* cnn computes",
     ),
+    "two mistakes in one call": (
+        r"index_(put|fill)_",
+        r"torch raises IndexError: index is out of bounds .*, cnn DTypeError|torch computes, cnn raises RangeError",
+    ),
+    "scatter and scatter_add of a source larger than the index, backward": (
+        r"",
+        r"torch raises RuntimeError: Function Scatter\w+ returned an invalid",
+    ),
+    "in-place draws into integers of no elements": (
+        r"",
+        r"torch computes, cnn raises DTypeError: (normal|exponential): expected a float",
+    ),
+    "copy_ of an expanded tensor into itself": (
+        r"\.copy_",
+        r"torch computes, cnn raises RuntimeError: unsupported operation: more than one element",
+    ),
+    "saved result instead of argument": (
+        r"",
+        r"torch computes, cnn raises RuntimeError: one of the var.* (LeakyRelu|Hardtanh)Backward0 saved",
+    ),
     "second walk": (
         r"",
         r"torch raises RuntimeError: Trying to backward through the graph a second time.* cnn computes",

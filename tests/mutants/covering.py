@@ -15,9 +15,9 @@ FLAGS = "--coverage -O1 -Wno-error"
 PYTHON = "cnn/autograd,cnn/optim"
 # Tests of whole processes and of files: they run much and look at little of what is changed here.
 LEFT_OUT = {
-    "atomic", "cifar_files", "download", "get_data", "hostile_files", "matfile", "mistakes_files", "mutants", "notebook",
-    "packaging", "plot", "safetensors", "scripts", "solutions", "submodules", "tensorboard", "unpickle",
-    "vision_datasets", "vision_models", "vision_transforms", "vision_types",
+    "atomic", "cifar_files", "download", "get_data", "hostile_files", "matfile", "mistakes_files", "mutants",
+    "notebook", "packaging", "plot", "safetensors", "scripts", "solutions", "submodules", "tensorboard",
+    "unpickle", "vision_datasets", "vision_models", "vision_transforms", "vision_types",
 }  # fmt: skip
 
 
