@@ -104,13 +104,18 @@ def _explain(function, error, args, kwargs):
 
 def _wrong_kind(function, error, args, kwargs):
     """The TypeError for text, a float or a list where torch wants integers, a number or a type."""
-    if f"{function.__name__}()" in str(error) or function.__module__ not in ("cnn", "cnn.linalg", "cnn.nn.functional"):
+    name, words = function.__name__, str(error)
+    if (
+        f"{name}()" in words
+        or words.startswith(f"{name}: ")
+        or function.__module__ not in ("cnn", "cnn.linalg", "cnn.nn.functional")
+    ):
         return None  # our own words, or a function whose arguments only share the names
     try:
         given = inspect.signature(function.__wrapped__).bind(*args, **kwargs).arguments
     except TypeError:
         return None
-    for position, (argument, value) in enumerate(given.items(), "." not in function.path):
+    for position, (argument, value) in enumerate(given.items(), not function.path.startswith("Tensor.")):
         for item in value if isinstance(value, (tuple, list)) and argument in INTEGERS else (value,):
             if argument in INTEGERS and isinstance(item, (str, bytes, float, dict, set)):
                 wanted = "int" if item is value else "tuple of ints"
@@ -123,7 +128,7 @@ def _wrong_kind(function, error, args, kwargs):
             else:
                 continue
             place = f"argument '{argument}' (position {position})"
-            return TypeError(f"{function.__name__}(): {place} must be {wanted}, not {kind_name(item)}")
+            return TypeError(f"{name}(): {place} must be {wanted}, not {kind_name(item)}")
     return None
 
 
