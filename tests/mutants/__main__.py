@@ -53,7 +53,7 @@ def tests_for(mutant, known):
     tests = lines.get(mutant.line) or (lines[at] if at is not None and mutant.line - at < 8 else [])
     stem = Path(mutant.path).stem
     order = lambda t: (stem not in known["files"][t], known["seconds"][t])  # noqa: E731
-    return [(known["files"][t], known["seconds"][t]) for t in sorted(tests, key=order)]
+    return [known["files"][t] for t in sorted(tests, key=order)]
 
 
 class Bench:
@@ -105,18 +105,11 @@ class Bench:
             self.tree.extension().write_bytes(self.sound)
 
     def verdict(self, tests, budget):
-        """tests: (file, seconds that it takes when nothing is wrong)."""
         end = time.monotonic() + budget
         for part in (tests[:FIRST], tests[FIRST:]):
             left = end - time.monotonic()
-            if not part or left <= 0:
-                continue
-            usual = sum(seconds for _, seconds in part)
-            status = self.tree.pytest([name for name, _ in part], min(left, 60 + 5 * usual))
-            if status is None and 60 + 5 * usual <= left:
-                return "killed: the tests do not end"
-            if status not in (0, None):
-                return "killed by " + part[0][0] + (" or others" if len(part) > 1 else "")
+            if part and left > 0 and self.tree.pytest(part, left) not in (0, None):
+                return "killed by " + part[0] + (" or others" if len(part) > 1 else "")
         return "survived"
 
 

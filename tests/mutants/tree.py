@@ -71,7 +71,8 @@ class Tree:
 
     def pytest(self, files, seconds, arguments=(), **environment):
         """The exit status of pytest over `files`; None where it took longer than `seconds`."""
-        quiet = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=60"]
+        # A test that does not end is stopped by a thread: what loops in C hears no signal.
+        quiet = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=60", "--timeout-method=thread"]
         command = [sys.executable, "-P", *arguments, "-m", "pytest", *quiet, *files]
         child = subprocess.Popen(
             ["prlimit", f"--as={ADDRESS_SPACE}", *command] if shutil.which("prlimit") else command,
