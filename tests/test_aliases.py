@@ -169,12 +169,21 @@ def test_arrays_that_cannot_be_traded():
     for b in (np.zeros((3, 2), np.float32), np.zeros((2, 3)), [0.0]):
         with pytest.raises(TypeError, match="one shape and type"):
             _cnn.trade(a, b)
-    with pytest.raises(TypeError, match="owner_of"):
-        _cnn.owner_of(1)
-    with pytest.raises(TypeError, match="lend"):
-        _cnn.lend(a, a)
-    with pytest.raises(TypeError, match="owners_in"):
-        _cnn.owners_in(a)
+    for refused in ((1, a), (a, 1), (1, 1)):
+        with pytest.raises(TypeError, match="trade"):
+            _cnn.trade(*refused)
+    for refused in ((a, a), (1, 1), (1, a)):
+        with pytest.raises(TypeError, match="lend"):
+            _cnn.lend(*refused)
+    for refused in ((), (a,), (1, a), ({}, *[a] * 32)):
+        with pytest.raises(TypeError, match="owners_in"):
+            _cnn.owners_in(*refused)
+    assert _cnn.owners_in({id(a): None}, *[None] * 30, a[0]) == 1 << 30
+    for function in (_cnn.owner_of, _cnn.lies, _cnn.lies_channels_last):
+        with pytest.raises(TypeError, match=f"{function.__name__}: expected an array"):
+            function(1)
+        with pytest.raises(TypeError, match=function.__name__):
+            function(a, a)
 
 
 # ---- What waits ----------------------------------------------------------------------------------------------------

@@ -224,6 +224,31 @@ def test_double_backward_says_that_it_is_not_supported():
     x = leaf(1)
     with pytest.raises(NotImplementedError, match="double backward is not supported"):
         cnn.autograd.grad(x * x, x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="double backward is not supported"):
+        (x * x).sum().backward(create_graph=True)
+    assert x.grad is None
+
+
+def test_functions_with_a_vjp_or_without_a_backward():
+    class Square(cnn.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+    class OldNames(Square):
+        @staticmethod
+        def vjp(ctx, g):
+            (x,) = ctx.saved_variables
+            return 2 * x * g
+
+    x = cnn.tensor([3.0], requires_grad=True)
+    OldNames.apply(x).sum().backward()
+    assert x.grad.tolist() == [6]
+    with pytest.raises(NotImplementedError, match="either the backward or vjp method"):
+        Square.apply(x).sum().backward()
+    with pytest.raises(NotImplementedError, match="either the backward or vjp method"):
+        Square.vjp(None, x)
 
 
 def test_modes():

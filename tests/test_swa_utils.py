@@ -53,6 +53,11 @@ def test_averages(name, use_buffers):
     assert models[0](cnn.from_numpy(x)).tolist() == models[1](torch.from_numpy(x)).tolist()
 
 
+def test_the_average_lies_on_the_device_that_was_asked_for():
+    with pytest.warns(UserWarning, match="a GPU was asked for"):
+        swa_utils.AveragedModel(cnn.nn.Linear(2, 2), device="cuda")
+
+
 @needs_torch
 @pytest.mark.parametrize("kwargs", [{}, {"anneal_epochs": 4, "anneal_strategy": "linear"}, {"anneal_epochs": 0}])
 @pytest.mark.parametrize("swa_lr", [0.05, [0.01, 0.7]])

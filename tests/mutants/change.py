@@ -13,6 +13,7 @@ from dataclasses import dataclass
 SPEED = re.compile(
     r"prefetch|_GRAIN|_grain|\bgrain|_BYTES\b|_cached\b|PAUSE|__builtin_expect|__slots__|static_assert|\bassert\b"
 )
+_ASKS_AHEAD = re.compile(r"^[\w ]+\bprefetch(?:_| )\w+\(")  # the head of a function that only moves memory nearer
 # A declaration without a value: a longer array is as good.
 _C_DECLARATION = re.compile(r"^\s+(?:(?:static|const) )*[a-z]\w* \*?\w+[\[,;][^=(]*;$|^\s+[a-z]\w* \w+;$")
 
@@ -47,9 +48,10 @@ class Mutant:
 def candidates(path, text):
     """Every mutant of a file, by line."""
     tokens = _python_tokens(text) if path.endswith(".py") else _c_tokens(text)
-    lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
-        if SPEED.search(line) or (not path.endswith(".py") and _C_DECLARATION.match(line)):
+    ahead = False
+    for number, line in enumerate(text.split("\n"), 1):
+        ahead = not path.endswith(".py") and (_ASKS_AHEAD.match(line) is not None or (ahead and line[:1] != "}"))
+        if ahead or SPEED.search(line) or (not path.endswith(".py") and _C_DECLARATION.match(line)):
             continue
         for start, end, kind, previous in tokens.get(number, ()):
             for rule, new in _changes(line[start:end], kind, previous, line[end : end + 1]):
