@@ -13,7 +13,7 @@ from dataclasses import dataclass
 SPEED = re.compile(
     r"prefetch|_GRAIN|_grain|\bgrain|_BYTES\b|_cached\b|PAUSE|__builtin_expect|__slots__|static_assert|\bassert\b"
 )
-_ASKS_AHEAD = re.compile(r"^[\w ]+\bprefetch(?:_| )\w+\(")  # the head of a function that only moves memory nearer
+_ASKS_AHEAD = re.compile(r"^\w[\w ]*\bprefetch(?:_| )\w+\(")  # the head of a function that only moves memory nearer
 # A declaration without a value: a longer array is as good.
 _C_DECLARATION = re.compile(r"^\s+(?:(?:static|const) )*[a-z]\w* \*?\w+[\[,;][^=(]*;$|^\s+[a-z]\w* \w+;$")
 
