@@ -307,15 +307,15 @@ class Tensor(_cnn.Tensor):
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {kind_name(value)}")
-            if value._a.dtype != self._a.dtype:
+            mine, its = self._a, value._a
+            if its.dtype is not mine.dtype and its.dtype != mine.dtype:
                 raise DTypeError(
                     f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor of '{self.dtype}'. "
                     "Please ensure that the gradient and the tensor have the same dtype"
                 )
-            if value._a.shape != self._a.shape:
+            if its.shape != mine.shape:
                 raise ShapeError(
-                    f"assigned grad has data of a different size: expected {list(self._a.shape)}, "
-                    f"got {list(value._a.shape)}"
+                    f"assigned grad has data of a different size: expected {list(mine.shape)}, got {list(its.shape)}"
                 )
         self._grad = value
 

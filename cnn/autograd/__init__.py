@@ -38,13 +38,14 @@ def _as_list(x):
     return list(x) if isinstance(x, (tuple, list)) else [x]
 
 
-def _first_gradients(tensors, gradients):
-    """The arrays to start from: ones for a scalar, what the caller gave otherwise."""
-    arrays = []
+def _roots(tensors, gradients):
+    """The edges to start from, and the arrays to send along them: ones for a scalar, what the caller gave otherwise."""
+    edges, arrays = [], []
     for t, g in zip(tensors, gradients, strict=True):
         if not isinstance(t, Tensor):
             raise TypeError(f"backward starts from Tensors, got {kind_name(t)}")
-        if not t._requires_grad or edge_of(t) is None:
+        edge = edge_of(t) if t._requires_grad else None
+        if edge is None:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
         if g is None:
             if t._a.size != 1:
@@ -62,8 +63,9 @@ def _first_gradients(tensors, gradients):
                     f"{list(t._a.shape)}."
                 )
             g = g.astype(t._a.dtype, copy=False)
+        edges.append(edge)
         arrays.append(g)
-    return arrays
+    return edges, arrays
 
 
 def _refuse_double_backward(create_graph):
@@ -87,7 +89,7 @@ def backward(
     _refuse_double_backward(create_graph)
     tensors = _as_list(tensors)
     gradients = [None] * len(tensors) if grad_tensors is None else _as_list(grad_tensors)
-    arrays = _first_gradients(tensors, gradients)
+    edges, arrays = _roots(tensors, gradients)
     if inputs is not None:
         inputs = _as_list(inputs)
         if not inputs:
@@ -95,7 +97,7 @@ def backward(
         for t in inputs:
             if t.grad_fn is not None or not t._requires_grad:  # for which this raises
                 t.retain_grad()
-    engine.run(tensors, arrays, bool(retain_graph), inputs)
+    engine.run(edges, arrays, bool(retain_graph), inputs)
 
 
 def grad(
@@ -118,7 +120,7 @@ def grad(
     for t in inputs:
         if not t._requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    results = engine.run_to(outputs, _first_gradients(outputs, gradients), bool(retain_graph), inputs)
+    results = engine.run_to(*_roots(outputs, gradients), bool(retain_graph), inputs)
     tensors = []
     for i, (t, g) in enumerate(zip(inputs, results, strict=True)):
         if g is None and not (allow_unused or materialize_grads):

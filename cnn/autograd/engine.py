@@ -18,17 +18,17 @@ from .function import Node, edge_of
 from .grad_mode import no_grad
 
 
-def run(tensors, gradients, keep_graph=False, inputs=None):
-    """Send `gradients` (arrays) from `tensors` back through the graph, to `.grad` of every leaf reached; with `inputs`
+def run(edges, gradients, keep_graph=False, inputs=None):
+    """Send `gradients` (arrays) along `edges` back through the graph, to `.grad` of every leaf reached; with `inputs`
     (a list of Tensors) only to those, walking what lies on the way to them."""
-    edges, gradients = _roots(tensors, gradients)
     goals = None if inputs is None else [(edge_of(t) or (t, 0))[0] for t in inputs]
     only = None if goals is None else _way(edges, goals, beyond=True)
-    helpers = (deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish)
-    _cnn.backward(edges, gradients, keep_graph, True, only, *helpers)
+    _cnn.backward(
+        edges, gradients, keep_graph, True, only, deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish
+    )
 
 
-def run_to(tensors, gradients, keep_graph, inputs):
+def run_to(edges, gradients, keep_graph, inputs):
     """The same for the gradients of `inputs`, which are not stored but returned as arrays; None for one that was not
     reached."""
     wanted = {}  # (node or leaf, output) -> positions in inputs
@@ -51,22 +51,12 @@ def run_to(tensors, gradients, keep_graph, inputs):
         for position in wanted.get((slots[1], 0), ()):
             captured[position] = slots[0]
 
-    edges, gradients = _roots(tensors, gradients)
     only = _way(edges, [target for target, _ in wanted], beyond=False)
     deliver_arrays = lambda target, gradient: deliver(None, gradient)  # noqa: E731
     _cnn.backward(
         edges, gradients, keep_graph, False, only, deliver_arrays, add_to_slot, before, run_node_hooks, capture
     )
     return captured
-
-
-def _roots(tensors, gradients):
-    """Edges and their gradients, without views that were made before their base asked for a gradient."""
-    edges = [edge_of(t) for t in tensors]
-    if None in edges:
-        gradients = [g for g, e in zip(gradients, edges, strict=True) if e is not None]
-        edges = [e for e in edges if e is not None]
-    return edges, gradients
 
 
 def _way(roots, goals, beyond):

@@ -5,6 +5,7 @@ import numpy as np
 from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.tensor import Tensor
 
+_INT64 = np.dtype(np.int64)
 _TORCH_NAMES = {
     "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "uint8": "Byte", "bool": "Bool",
     "float16": "Half", "float32": "Float", "float64": "Double",
@@ -14,16 +15,17 @@ _TORCH_NAMES = {
 def class_indices(input, target, layer):
     """Both as arrays (N, C, d1, ...) and (N, d1, ...) of int64, or a clear error. Lone samples get N = 1."""
     x, t = input._a, target._a
-    check_scores(x, t, layer)
-    if t.dtype.kind in "iu" and t.shape == x.shape and x.ndim > 1 and layer == "cross_entropy":
+    if x.dtype.kind != "f":
+        check_scores(x, t, layer)
+    if x.ndim > 1 and t.shape == x.shape and t.dtype.kind in "iu" and layer == "cross_entropy":
         name = _TORCH_NAMES.get(t.dtype.name, t.dtype.name)
         raise DTypeError(
             f"{layer}: Expected floating point type for target with class probabilities, got {name}, of shape "
             f"{list(t.shape)}: of a one-hot target give target.float(), or the class numbers, target.argmax(1)"
         )
-    if t.dtype == np.uint8:
+    if t.dtype.char == "B":
         t = t.astype(np.int64)
-    if (t.dtype.kind, t.dtype.itemsize) != ("i", 8):  # of any byte order
+    if t.dtype is not _INT64 and t.dtype != _INT64:  # NumPy has two types of 64 bits
         name = _TORCH_NAMES.get(t.dtype.name, t.dtype.name)
         raise DTypeError(
             f"{layer}: expected target dtype to be Long or Byte, but got {name}: class numbers are int64 "

@@ -19,7 +19,7 @@ class Addmm(Operation):
 
     @staticmethod
     def forward(ctx, x, weight, bias):
-        ctx.has_bias, ctx.shape = bias is not None, weight.shape
+        ctx.has_bias, ctx.size = bias is not None, weight.size
         ctx.saved = (x if ctx.needs[1] else None, weight if ctx.needs[0] else None)
         return _cnn.linear_forward(x, weight, bias)
 
@@ -28,7 +28,7 @@ class Addmm(Operation):
         x, weight = ctx.saved
         want_dx, want_dw, want_db = ctx.needs
         few = dy.ndim == 2 and 1 <= dy.shape[0] <= OuterProducts.MOST_ROWS
-        if want_dw and few and math.prod(ctx.shape) >= OuterProducts.SMALLEST_WEIGHT:
+        if want_dw and few and ctx.size >= OuterProducts.SMALLEST_WEIGHT:
             dx, _, db = _cnn.linear_backward(dy, x, weight, want_dx, False, want_db)
             return dx, OuterProducts(dy, x), db
         return _cnn.linear_backward(dy, x, weight, want_dx, want_dw, want_db)

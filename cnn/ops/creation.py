@@ -13,6 +13,7 @@ from cnn.errors import kind_name
 from cnn.layout import new_like
 from cnn.tensor import Tensor, _plain
 
+from ._quiet import quiet
 from ._register import alias, function, method
 from .conversion import accept_device, in_format, to_type
 from .promotion import as_value, refuse_types, wider
@@ -21,9 +22,9 @@ from .shape import shape_argument
 
 def _finish(array, dtype, device, requires_grad, layout=None, memory_format=None):
     """The new tensor around an array, with what else its maker was asked for."""
-    if layout not in (None, types.strided):
+    if layout is not None and layout is not types.strided:
         raise NotImplementedError(f"cnn has no sparse tensors: layout must be torch.strided, got {layout!r}")
-    t = Tensor._wrap(in_format(array, memory_format))
+    t = Tensor._wrap(array if memory_format is None else in_format(array, memory_format))
     if dtype is types.bfloat16:
         bfloat16.settle(t)
     if device is not None:
@@ -84,6 +85,7 @@ def _collect_kinds(data, kinds):
         raise TypeError(f"tensor(): cannot make a tensor of {builtins.type(data).__name__}")
 
 
+@quiet
 def _converted(data, dtype):
     """A new array of anything that holds numbers. The values of arrays and tensors wrap round where they do not fit in
     dtype; numbers and lists of them must fit."""
@@ -121,6 +123,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     array = None if dtype is not None else _cnn.numbers(data, types.get_default_dtype().numpy)
     if array is None:
         array = _converted(data, dtype)
+    elif device is None and not requires_grad:
+        return Tensor._wrap(array)
     return _finish(array, dtype, device, requires_grad)
 
 
@@ -192,13 +196,10 @@ def _filled(make, doc, name):
 
 def _checked_size(name, size):
     shape = shape_argument(name, size)
-    for n in shape:
-        if n < 0:
-            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
-    total = 1
-    for n in shape:
-        total *= n
-    if total > 2**60:
+    if shape and min(shape) < 0:
+        negative = next(n for n in shape if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {negative}: {list(shape)}")
+    if math.prod(shape) > 2**60:
         raise MemoryError(f"{name}(): a tensor of shape {list(shape)} has too many elements")
     return shape
 

@@ -50,7 +50,7 @@ def shape_argument(name, args):
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = args[0]
     try:
-        return tuple([operator.index(a) for a in args])
+        return tuple(map(operator.index, args))
     except TypeError:
         raise TypeError(f"{name}(): expected integers, got {tuple(args)!r:.80}") from None
 

@@ -38,7 +38,10 @@ struct node {
 extern PyTypeObject *TensorType, *NodeType; /* the types of this folder */
 extern PyTypeObject *TensorClass;           /* cnn.Tensor */
 
-static inline int is_tensor(PyObject *object) { return PyObject_TypeCheck(object, TensorType); }
+static inline int is_tensor(PyObject *object)
+{
+    return Py_IS_TYPE(object, TensorClass) || PyObject_TypeCheck(object, TensorType);
+}
 static inline int is_node(PyObject *object) { return PyObject_TypeCheck(object, NodeType); }
 static inline int is_set(PyObject *field) { return field != NULL && field != Py_None; }
 
