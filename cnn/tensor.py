@@ -29,7 +29,7 @@ class Tensor(_cnn.Tensor):
     # In C: _requires_grad; _node, what made it, None for a leaf; _output, which of the node's outputs it is; _box,
     # [version], shared with views; _base, _view and _view_version, of a view; _grad; _grad_hooks, of a leaf, on the
     # complete gradient; _accumulate_hooks, of a leaf, after .grad was updated; _pending or _gradient, which gives an
-    # array that waits (autograd/deferred.py).
+    # array that waits (nn/fusion.py).
     _keeps_grad = False
     name = None
     names = property(lambda self: (None,) * self._a.ndim)
@@ -60,10 +60,7 @@ class Tensor(_cnn.Tensor):
         """The shape, or the size of one dimension."""
         if dim is None:
             return types.Size(self._a.shape)
-        try:
-            return self._a.shape[dim]
-        except IndexError:
-            raise IndexError(dim_range_message(dim, self._a.ndim)) from None
+        return self._a.shape[_cnn.wrap_dim(dim, self._a.ndim)]
 
     @property
     def dtype(self):
@@ -73,13 +70,9 @@ class Tensor(_cnn.Tensor):
     def device(self):
         return types.cpu
 
-    @property
-    def ndim(self):
-        return self._a.ndim
-
     def dim(self):
         """The number of dimensions."""
-        return self._a.ndim
+        return self.ndim
 
     ndimension = dim
 
@@ -467,12 +460,6 @@ _cnn.set_tensor_class(Tensor)
 def is_tensor(obj):
     """True for a Tensor."""
     return isinstance(obj, Tensor)
-
-
-def dim_range_message(dim, ndim):
-    """torch's text for a dimension that does not exist."""
-    n = max(ndim, 1)
-    return f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
 
 
 def _plain(data):

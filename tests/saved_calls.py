@@ -261,7 +261,7 @@ call("layer_norm without weights", lambda T, x: T.nn.functional.layer_norm(x, (4
 call("group_norm", lambda T, x, w, b: T.nn.functional.group_norm(x, 2, w, b), SMALL, floats(4), signed(4))
 call("cosine_similarity", lambda T, a, b: T.nn.functional.cosine_similarity(a, b), X, Y)
 
-# ---- Inside a Module, where results wait (cnn/autograd/deferred.py) --------------------------------------------------
+# ---- Inside a Module, where results wait (cnn/nn/fusion.py) --------------------------------------------------
 
 
 def within(name, f, *inputs):

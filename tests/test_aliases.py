@@ -1,7 +1,7 @@
 """Memory that several tensors see, or NumPy: nobody is cut off, and what waits is not computed from what came later.
 
 An activation of more than a few channels lies channels-last while its shape is (N, C, H, W); `view` has to lay it out
-anew, for all who see it. Inside a Module a convolution waits for its ReLU (cnn/autograd/deferred.py).
+anew, for all who see it. Inside a Module a convolution waits for its ReLU (cnn/nn/fusion.py).
 """
 
 import gc

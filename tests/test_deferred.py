@@ -13,7 +13,7 @@ import cnn
 from cnn import nn
 from cnn.backends import conv as settings
 from cnn.nn import functional as F
-from cnn.nn.conv2d import WaitingConvolution
+from cnn.nn.fusion import PendingConvolution
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def test_an_error_in_forward_leaves_nothing_behind():
     with pytest.raises(KeyError, match="mine"):
         net(images(1, 3, 8, 8))
     assert net.kept._pending is None
-    assert cnn.autograd.deferred.state.depth == 0
+    assert not cnn._cnn.may_wait()
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, MemoryError])
@@ -189,7 +189,7 @@ def test_what_was_interrupted_waits_on(problem):
     net, x = Net(f), images(1, 3, 8, 8)
     with pytest.raises(problem):
         net(x)
-    assert len(calls) == 1 and cnn.autograd.deferred.state.depth == 0
+    assert len(calls) == 1 and not cnn._cnn.may_wait()
     assert np.array_equal(net.kept.detach().numpy(), net.conv(x).detach().numpy())
 
 
@@ -567,7 +567,7 @@ def test_what_is_folded_and_what_is_not():
 
     def f(self, x):
         y = self.bn(self.conv(x))
-        waits.append(isinstance(y._pending, WaitingConvolution))
+        waits.append(isinstance(y._pending, PendingConvolution))
         return y
 
     watched = Watched(f, net).eval()

@@ -35,7 +35,7 @@ UNREAD = {
     ("cnn/distributed.py", "*"): {"group": "one process"},
     ("cnn/nn", "*"): {"return_indices": "of max_pool2d_with_indices, where torch does not read it either"},
     ("cnn/nn/identity.py", "__init__"): dict.fromkeys(("args", "kwargs"), "any arguments are its purpose"),
-    ("cnn/nn/max_pool2d.py", "rectified"): {"y": PROTOCOL},
+    ("cnn/nn/fusion.py", "rectified"): {"y": PROTOCOL},
     ("cnn/nn/parallel.py", "*"): dict.fromkeys(("device_ids", "output_device", "dim"), "one device, nothing is split"),
     ("cnn/ops/conversion.py", "pin_memory"): {"device": NO_GPU},
     ("cnn/ops/decompositions.py", "backward"): {"dsign": "a sign has no gradient"},

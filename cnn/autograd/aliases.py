@@ -1,7 +1,7 @@
 """Memory that several tensors see, or somebody outside of cnn.
 
 *Handed out.* What `numpy()` or `data_ptr()` gave away, or `from_numpy` took, can be written to without our notice. So
-what waits (deferred.py) is computed before memory is handed out, and nothing waits on such memory for as long as
+what waits (nn/fusion.py) is computed before memory is handed out, and nothing waits on such memory for as long as
 somebody has it: the array that goes out, and every view of it, hold on to a loan.
 
 *Turned.* An activation may lie channels-last although its shape is (N, C, H, W), because its layer chose so
@@ -15,8 +15,6 @@ import weakref
 import numpy as np
 
 from cnn import _cnn
-
-from . import deferred
 
 # Both by the address of the array that owns the memory, for as long as it lives.
 exposed = {}  # -> a weak reference to it, or to the loan: somebody outside may write there
@@ -55,8 +53,7 @@ def expose(array):
 
 def lend(array):
     """The array for somebody outside, who may write to it. What waits may read this memory, and is computed first."""
-    if deferred.state.waiting:
-        deferred.settle()
+    _cnn.settle()
     owner = _cnn.owner_of(array)
     reference = exposed.get(id(owner))
     loan = None if reference is None else reference()

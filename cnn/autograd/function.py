@@ -127,21 +127,6 @@ class Operation(Node):
         bfloat16.finish(cls, args, out)
 
     @classmethod
-    def wait(cls, args, pending, **for_backward):
-        """A result that is `pending()` as soon as somebody looks at it (deferred.py). `for_backward` is what forward
-        would leave in its ctx."""
-        y = deferred.wait(pending)
-        ctx = _cnn.node_for(cls, args)
-        if ctx is not None:
-            for name, value in for_backward.items():
-                setattr(ctx, name, value)
-            ctx.remember_versions(args, ())
-            y._node, y._requires_grad = ctx, True
-        if args[0]._dtype is not None:
-            bfloat16.finish(cls, args, y)
-        return y
-
-    @classmethod
     def apply_(cls, target, *args):
         """Apply in place: `target` takes the result. Returns target.
 
@@ -149,8 +134,7 @@ class Operation(Node):
         it and copied, and what forward saved is a copy of the old value.
         """
         ctx = cls()
-        if deferred.state.waiting:
-            deferred.settle()
+        _cnn.settle()
         array = target._a
         if not cls.may_overlap:
             check_overlap(array)
@@ -404,4 +388,4 @@ class _SavedOutput:
 from cnn.layout import copied  # noqa: E402
 from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)
 
-from . import anomaly, bfloat16, deferred  # noqa: E402
+from . import anomaly, bfloat16  # noqa: E402

@@ -3,71 +3,20 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html.
 """
 
 from cnn import _cnn
-from cnn.autograd import aliases, deferred
 from cnn.autograd.function import Operation
-from cnn.autograd.grad_mode import mode
 from cnn.errors import ShapeError
 from cnn.ops.creation import empty, ones, tensor, zeros
-from cnn.tensor import Tensor
 from cnn.types import int64
 
-from . import init
-from .conv2d import WaitingConvolution
+from . import fusion, init
 from .module import Module
 from .parameter import Parameter
 from .sizes import whole
 
 
-def waiting_convolution(input):
-    """The convolution that will compute `input`; None if it is computed already, or comes from elsewhere."""
-    pending = getattr(input, "_pending", None)
-    return pending if isinstance(pending, WaitingConvolution) else None
-
-
-def fold(input, running_mean, running_var, weight, bias, eps):
-    """batch_norm with training=False behind a convolution that still waits, as another one that waits; None if there is
-    none, or if somebody may want gradients of the values in between."""
-    pending = waiting_convolution(input)
-    if pending is None or not deferred.state.depth:
-        return None
-    if mode.enabled and input._requires_grad:
-        return None
-    arrays = []
-    for t in (weight, bias, running_mean, running_var):
-        if t is not None and (not isinstance(t, Tensor) or (mode.enabled and t._requires_grad)):
-            return None
-        arrays.append(None if t is None else t._a)
-    folded = pending.with_batch_norm(*arrays, eps)
-    return None if folded is None else deferred.wait(folded)
-
-
-def _array(tensor):
-    return None if tensor is None else tensor._a
-
-
 class NativeBatchNorm(Operation):
-    takes = deferred.Rectified
+    takes = fusion.Rectified
     bias = None
-
-    @classmethod
-    def apply(cls, x, weight, bias, running_mean, running_var, training, momentum, eps):
-        tensors = (x, weight, bias, running_mean, running_var)
-        arguments = (*tensors, training, momentum, eps)
-        waits = training and deferred.state.depth and not _cnn.owners_in(aliases.exposed, *map(_array, tensors[:3]))
-        if waits:
-            # The statistics are taken now; y waits for the ReLU.
-            *affine, running_mean, running_var = map(_array, tensors)
-            mean, var, invstd = _cnn.batch_norm_statistics(*affine, running_mean, running_var, momentum, eps)
-
-            def pending(relu=False):
-                return _cnn.batch_norm_forward(*affine, mean, var, False, momentum, eps, relu)[0]
-
-            y = cls.wait(arguments, pending, saved=(*affine[:2], mean, invstd), training=True)
-        else:
-            y = super().apply(*arguments)
-        if y._node is not None and bias is not None:
-            y._node.bias = bias._a.copy()  # nobody expects a change of the bias to matter to backward
-        return y
 
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, training, momentum, eps):
@@ -80,7 +29,7 @@ class NativeBatchNorm(Operation):
 
     @staticmethod
     def backward(ctx, dy):
-        relu = isinstance(dy, deferred.Rectified)
+        relu = isinstance(dy, fusion.Rectified)
         if relu:
             dy = dy.dy  # what the ReLU let through is told by the output, which the kernel computes again
         parameters = ctx.needs[1] or ctx.needs[2]
@@ -106,28 +55,22 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         if isinstance(x, str):
             raise TypeError(f"batch_norm: {name} must be float, not str")
     momentum, eps = float(momentum), float(eps)
-    if training:
-        x = input._a
-        if x.ndim > 1 and x.size and x.size == x.shape[1]:
-            raise ShapeError(
-                f"batch_norm: Expected more than 1 value per channel when training, got input size {input.shape}: "
-                "use a larger batch (drop_last=True for the last one), or eval() to use the running statistics"
-            )
-        if eps <= 0:
-            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
-    else:
-        if eps < 0:
-            raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
-        y = fold(input, running_mean, running_var, weight, bias, eps)
-        if y is not None:
-            return y
+    if training and eps <= 0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if eps < 0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    tensors = (input, weight, bias, running_mean, running_var)
     try:
-        y = NativeBatchNorm.apply(input, weight, bias, running_mean, running_var, bool(training), momentum, eps)
+        y = fusion.norm(NativeBatchNorm, tensors, momentum, eps) if training else fusion.scaled(tensors, eps)
+        if y is None:
+            y = NativeBatchNorm.apply(*tensors, bool(training), momentum, eps)
     except ShapeError as error:
         channels = next((t.numel() for t in (running_mean, weight) if t is not None), None)
         if input.ndim == 4 and input.shape[1] != channels == input.shape[3]:
             raise ShapeError(f"{error}; are they last? x.permute(0, 3, 1, 2) brings them to the front") from None
         raise
+    if y._node is not None and bias is not None:
+        y._node.bias = bias._a.copy()  # nobody expects a change of the bias to matter to backward
     if training:
         for statistic in (running_mean, running_var):
             if statistic is not None:
@@ -191,10 +134,9 @@ class _BatchNorm(Module):
             init.zeros_(self.bias)
 
     def _check_input_dim(self, input):
-        waits = waiting_convolution(input) is not None  # of four dimensions, and better not looked at yet
-        if (4 if waits else input.dim()) not in self.dimensions:
+        if input.ndim not in self.dimensions:
             expected = " or ".join(f"{n}D" for n in self.dimensions)
-            got = f"{input.dim()}D input of shape {list(input.shape)}"
+            got = f"{input.ndim}D input of shape {list(input.shape)}"
             raise ShapeError(f"{type(self).__name__}: expected {expected} input (got {got})")
 
     def forward(self, input):
@@ -202,7 +144,7 @@ class _BatchNorm(Module):
         training, tracked = self.training, self.training and self.track_running_stats
         factor = 0.0 if self.momentum is None else self.momentum
         if tracked and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            _cnn.increment(self.num_batches_tracked)
             if self.momentum is None:  # the plain average of all batches so far
                 factor = 1.0 / self.num_batches_tracked.item()
         use_running = tracked or not training

@@ -1,8 +1,28 @@
 """Flatten and Unflatten. See https://docs.pytorch.org/docs/stable/generated/torch.nn.Flatten.html."""
 
+import math
+
+from cnn import _cnn
+from cnn.ops._register import both
+from cnn.ops.shape import View, reshape_to
+
 from .module import Module
 
 __all__ = ["Flatten", "Unflatten"]
+
+
+@both
+def flatten(input, start_dim=0, end_dim=-1):
+    """Join the dimensions from start_dim to end_dim into one. See torch.flatten."""
+    array = input._a
+    shape = array.shape
+    start, end = _cnn.wrap_dim(start_dim, len(shape)), _cnn.wrap_dim(end_dim, len(shape))
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if start == end and shape:
+        return input
+    joined = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+    return View.apply(input, joined) if _cnn.lies(array) == 0 else reshape_to(input, joined)
 
 
 class Flatten(Module):
@@ -14,7 +34,7 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input):
-        return input.flatten(self.start_dim, self.end_dim)
+        return flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -51,7 +51,7 @@ def linear(input, weight, bias=None):
         ShapeError: input's last dimension is not in_features, or bias is not (out_features).
         DTypeError: the arguments are not all float32 or all float64.
     """
-    if weight.dim() == 1:
+    if weight.ndim == 1:
         return _single_output(input, weight, bias)
     return Addmm.apply(input, weight, bias)
 

@@ -5,59 +5,18 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
 import numpy as np
 
 from cnn import _cnn
-from cnn.autograd.deferred import Snapshot, Unrectified
 from cnn.autograd.function import Operation
-from cnn.autograd.grad_mode import mode
-from cnn.tensor import Tensor
 
+from . import fusion
 from .module import Module
-from .relu import WaitingRelu
-from .sizes import lies_channels_last, pair
+from .sizes import lies_channels_last
 
+WINDOW = ("kernel_size", "stride", "padding", "dilation")
 SIDE_BY_SIDE = (2, 2, 2, 2, 0, 0, 1, 1)  # windows of 2x2
-
-
-class PooledGradient(Unrectified):
-    """dy, before it goes back to where each maximum was. A maximum that no ReLU let through is 0, so passing a ReLU can
-    come first, where there is less of it."""
-
-    def __init__(self, dy, pool):
-        self.dy, self.argmax, self.sizes, self.pooled = dy, pool.saved[0], (*pool.input, *pool.window), pool.saved[1]
-
-    def array(self):
-        return _cnn.max_pool2d_backward(self.dy, self.argmax, *self.sizes)
-
-    def rectified(self, y):
-        pooled = self.pooled.array()
-        if pooled is None:
-            return None
-        return _cnn.max_pool2d_backward(_cnn.relu_backward(self.dy, pooled), self.argmax, *self.sizes)
 
 
 class MaxPool2DWithIndices(Operation):
     """It saves argmax and, where it is in the graph, a Snapshot of its output."""
-
-    @classmethod
-    def apply(cls, x, window, ceil_mode, return_indices):
-        pending = x._pending
-        if isinstance(pending, WaitingRelu) and window == SIDE_BY_SIDE and not ceil_mode and not return_indices:
-            keep = mode.enabled and x._requires_grad
-            result = pending.pooled(keep)
-            if result is not None:
-                y, argmax, height, width = result
-                y = Tensor._wrap(y)
-                if keep:
-                    ctx = cls()
-                    ctx.needs, ctx.saved, ctx.window = (True, False, False, False), (argmax,), window
-                    ctx.input = (height, width, lies_channels_last(argmax))
-                    ctx.record((x, window, ceil_mode, return_indices), (y,))
-                    ctx.saved = (argmax, Snapshot(y))
-                return y
-        result = _cnn.apply(cls, x, window, ceil_mode, return_indices)
-        y = result[0] if return_indices else result
-        if y._node is not None:
-            y._node.saved += (Snapshot(y),)
-        return result
 
     @staticmethod
     def forward(ctx, x, window, ceil_mode, return_indices):
@@ -71,7 +30,8 @@ class MaxPool2DWithIndices(Operation):
 
     @staticmethod
     def backward(ctx, dy, *_):
-        return PooledGradient(dy, ctx), None, None, None
+        argmax, pooled = ctx.saved
+        return fusion.PooledGradient(dy, argmax, (*ctx.input, *ctx.window), pooled), None, None, None
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -86,10 +46,19 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     Raises ShapeError (a ValueError and RuntimeError) if the window does not fit into the padded input, or the padding
     exceeds half of the window.
     """
-    kernel = pair(kernel_size, "max_pool2d", "kernel_size")
-    steps = kernel if stride is None or type(stride) is tuple and not stride else pair(stride, "max_pool2d", "stride")
-    window = (*kernel, *steps, *pair(padding, "max_pool2d", "padding"), *pair(dilation, "max_pool2d", "dilation"))
-    return MaxPool2DWithIndices.apply(input, window, bool(ceil_mode), bool(return_indices))
+    if stride is None or type(stride) is tuple and not stride:
+        stride = kernel_size
+    window = _cnn.pairs("max_pool2d", WINDOW, kernel_size, stride, padding, dilation)
+    arguments = (input, window, bool(ceil_mode), bool(return_indices))
+    y = None
+    if input._pending is not None and window == SIDE_BY_SIDE and not ceil_mode and not return_indices:
+        y = fusion.pooled(MaxPool2DWithIndices, *arguments)
+    result = MaxPool2DWithIndices.apply(*arguments) if y is None else y
+    y = result[0] if return_indices else result
+    if y._node is not None:
+        box = y._version_box()
+        y._node.saved = (*y._node.saved, fusion.Snapshot(y._a, box, box[0]))
+    return result
 
 
 def max_pool2d_with_indices(

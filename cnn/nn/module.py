@@ -8,7 +8,6 @@ train(), print) walks them.
 import inspect
 
 from cnn import _cnn, types
-from cnn.autograd import deferred
 from cnn.errors import DTypeError, ShapeError, is_torchs, kind_name
 from cnn.tensor import Tensor
 
@@ -57,7 +56,7 @@ def not_a_module(value):
     return f"{type_name(value)} is not a Module subclass{hint}"
 
 
-class Module(HooksMixin, StateDictMixin):
+class Module(HooksMixin, StateDictMixin, _cnn.Module):
     """Base class of all layers and networks: subclass it, call ``super().__init__()``, define ``forward``.
 
     See https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html. ``forward`` is reached by calling the
@@ -93,27 +92,13 @@ class Module(HooksMixin, StateDictMixin):
         """What the module computes. Every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
-    def __call__(self, *args, **kwargs):
-        has_children = bool(self._modules)
-        depth = deferred.state.depth
-        try:
-            if has_children:
-                deferred.enter()
-            if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
-                return call_with_hooks(self, args, kwargs)
-            return self.forward(*args, **kwargs)
-        except (ShapeError, DTypeError, IndexError) as error:
+    def _explain(self, error, args):
+        """Called with what forward raised (csrc/binding/waiting.c, as all of a Module's call): adds the path of the
+        layer, or raises a better error."""
+        if isinstance(error, (ShapeError, DTypeError, IndexError)):
             _name_failing_layer(self, error)
-            raise
-        except (AttributeError, TypeError) as error:
+        elif isinstance(error, (AttributeError, TypeError)):
             self._explain_wrong_input(args, error)
-            raise
-        except (KeyboardInterrupt, MemoryError):
-            deferred.forget()
-            raise
-        finally:
-            if has_children:
-                deferred.leave(depth)
 
     def _explain_wrong_input(self, args, error):
         """A layer of ours that was called with a list or None fails at whatever it touches first: say what it got."""
@@ -514,3 +499,6 @@ def _name_failing_layer(module, error):
     error._layer = (module, path, layer_type, message)
     if path:
         error.args = (f"{path} ({layer_type}): {message}",)
+
+
+_cnn.set_module_hooks(call_with_hooks)

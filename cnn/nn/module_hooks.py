@@ -1,7 +1,7 @@
 """Hooks of a Module: functions of the user's that run before forward, after it, and when gradients pass. Mirrors
 torch.nn.Module's.
 
-Modules without hooks never come here: Module.__call__ looks at four dictionaries and calls forward.
+Modules without hooks never come here: their call (csrc/binding/waiting.c) looks at four dictionaries and runs forward.
 """
 
 import warnings

@@ -3,32 +3,12 @@
 import numpy as np
 
 from cnn import _cnn
-from cnn.autograd.deferred import Rectified, Unrectified
 from cnn.autograd.function import Node, Operation
-from cnn.autograd.grad_mode import mode
 from cnn.ops._register import both
-from cnn.tensor import Tensor
 
+from . import fusion
 from .module import Module
 from .sizes import check_tensor, lies_channels_last
-
-
-class WaitingRelu:
-    """A convolution and the ReLU behind it: the array, once it is asked for, or its 2x2 max-pooling right away."""
-
-    __slots__ = ("convolution", "array")
-
-    def __init__(self, convolution):
-        self.convolution, self.array = convolution, None
-
-    def __call__(self):
-        if self.array is None:
-            self.array = self.convolution(relu=True)
-        return self.array
-
-    def pooled(self, keep):
-        """(y, argmax or None, H, W), without the array before; None where there is no way to that."""
-        return self.convolution.pooled(keep) if self.array is None else None
 
 
 def _maximum_of_zero(x, out=None):
@@ -38,37 +18,16 @@ def _maximum_of_zero(x, out=None):
 
 
 class Relu(Operation):
-    """It saves its output, or the WaitingRelu that gives it."""
+    """It saves its output, or the fusion.PendingRelu that gives it."""
 
-    takes = Unrectified
-
-    @classmethod
-    def apply(cls, x):
-        pending = x._pending
-        if pending is None or isinstance(pending, WaitingRelu):
-            return _cnn.apply(cls, x)
-        if hasattr(pending, "pooled"):
-            source = WaitingRelu(pending)
-            y = cls.wait((x,), source, saved=(source,))
-            if y._node is not None:
-                box = y._version_box()
-                y._node._versions = ((box, box[0]),)
-            return y
-        # Something that nobody has looked at: it writes its result through the ReLU, in one pass.
-        y = Tensor._wrap(pending(relu=True))
-        if mode.enabled and x._requires_grad:
-            ctx = cls()
-            ctx.needs, ctx.saved = (True,), (y._a,)
-            ctx.record((x,), (y,))
-        return y
+    takes = fusion.Unrectified
 
     @classmethod
     def apply_(cls, x):
-        pending = x._pending
-        waits = pending is not None and not isinstance(pending, WaitingRelu)
-        if waits:
-            x._a = pending(relu=True)
-        return super().apply_(x, waits)
+        array = fusion.relu_in_place(x._pending)
+        if array is not None:
+            x._a = array
+        return super().apply_(x, array is not None)
 
     @staticmethod
     def forward(ctx, x):
@@ -87,25 +46,28 @@ class Relu(Operation):
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved
-        source = y if type(y) is WaitingRelu else None
+        source = y if type(y) is fusion.PendingRelu else None
         if source is not None:
             y = source.array
-        if isinstance(dy, Unrectified):
+        if isinstance(dy, fusion.Unrectified):
             dx = dy.rectified(y)
             if dx is not None:
                 return dx
             dy = dy.array()
         y = source() if y is None else y
         target = ctx.edges[0][0]
-        waits = isinstance(target, Node) and target.takes is Rectified
-        return Rectified(dy, y) if waits else _cnn.relu_backward(dy, y)
+        waits = isinstance(target, Node) and target.takes is fusion.Rectified
+        return fusion.Rectified(dy, y) if waits else _cnn.relu_backward(dy, y)
 
 
 @both
 def relu(input, inplace=False):
     """max(input, 0), element by element; any shape. With inplace=True the input itself is changed."""
     try:
-        return Relu.apply_(input) if inplace else Relu.apply(input)
+        if inplace:
+            return Relu.apply_(input)
+        y = fusion.rectified(Relu, input) if input._pending is not None else None
+        return Relu.apply(input) if y is None else y
     except AttributeError:
         check_tensor(input, "relu")
         raise

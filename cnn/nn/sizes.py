@@ -6,6 +6,7 @@ import operator
 
 import numpy as np
 
+from cnn import _cnn
 from cnn._cnn import lies_channels_last  # noqa: F401  of an array: the layers' one definition
 from cnn.errors import DTypeError, kind_name
 from cnn.tensor import Tensor
@@ -26,20 +27,7 @@ def check_floating(tensor, function, name="input"):
 
 def pair(value, layer, name):
     """`value`, an int or a sequence of two (or one), as two ints. `layer` and `name` go into the error message."""
-    if type(value) is int:
-        return value, value
-    if type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
-        return value  # what a Module keeps: nothing to look into at every call
-    values = value if isinstance(value, (tuple, list)) else (value,)
-    try:
-        values = tuple(operator.index(v) for v in values)
-    except TypeError:
-        raise TypeError(f"{layer}: {name} must be an int or a tuple of two ints, got {value!r:.80}") from None
-    if len(values) == 1:
-        return values * 2
-    if len(values) != 2:
-        raise RuntimeError(f"{layer}: {name} must either be a single int, or a tuple of two ints, got {value!r:.80}")
-    return values
+    return _cnn.pairs(layer, (name,), value)
 
 
 def whole(value, layer, name):

@@ -6,26 +6,14 @@ import operator
 import numpy as np
 
 from cnn import _cnn, types
+from cnn._cnn import wrap_dim
 from cnn.autograd import aliases
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError, kind_name
-from cnn.tensor import Tensor, dim_range_message
+from cnn.tensor import Tensor
 
 from ._register import alias, both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
-
-
-def wrap_dim(dim, ndim):
-    """dim counted from the front; IndexError as torch words it, TypeError for what is no integer."""
-    if type(dim) is not int:
-        try:
-            dim = operator.index(dim)
-        except TypeError:
-            raise TypeError(f"dim must be an int, got {dim!r:.80}") from None
-    limit = max(ndim, 1)
-    if not -limit <= dim < limit:
-        raise IndexError(dim_range_message(dim, ndim))
-    return dim + limit if dim < 0 else dim
 
 
 def whole(name, argument, value):
@@ -61,15 +49,8 @@ for _name in ("size", "stride"):
 
 class View(Operation):
     is_view = True
-
-    @staticmethod
-    def forward(ctx, x, shape):
-        ctx.shape = x.shape
-        return x.reshape(shape)
-
-    @staticmethod
-    def backward(ctx, dy):
-        return dy.reshape(ctx.shape), None
+    forward = staticmethod(_cnn.view_forward)
+    backward = staticmethod(_cnn.view_backward)
 
 
 class Reshape(View):
@@ -259,7 +240,7 @@ def view_as(self, other):
     return self.view(other.shape)
 
 
-def _reshape(x, shape):
+def reshape_to(x, shape):
     shape = _reshape_sizes("reshape", x, shape)
     return (View if _can_view(x, shape) else Reshape).apply(x, shape)
 
@@ -267,12 +248,12 @@ def _reshape(x, shape):
 @method()
 def reshape(self, *shape):
     """Another shape: a view where possible, else a copy. See torch.Tensor.reshape."""
-    return _reshape(self, shape_argument("reshape", shape))
+    return reshape_to(self, shape_argument("reshape", shape))
 
 
 def _reshape_function(input, shape):
     """Another shape: a view where possible, else a copy. See torch.reshape."""
-    return _reshape(input, shape_argument("reshape", (shape,) if isinstance(shape, (tuple, list)) else (shape,)))
+    return reshape_to(input, shape_argument("reshape", (shape,) if isinstance(shape, (tuple, list)) else (shape,)))
 
 
 alias("reshape", _reshape_function, tensor=False)
@@ -282,21 +263,6 @@ alias("reshape", _reshape_function, tensor=False)
 def reshape_as(self, other):
     """reshape(other.size()). See torch.Tensor.reshape_as."""
     return self.reshape(other.shape)
-
-
-@both
-def flatten(input, start_dim=0, end_dim=-1):
-    """Join the dimensions from start_dim to end_dim into one. See torch.flatten."""
-    shape = input._a.shape
-    start, end = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
-    if start > end:
-        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
-    if not shape:
-        return input.reshape(1)
-    if start == end:
-        return input
-    joined = math.prod(shape[start : end + 1])
-    return _reshape(input, (*shape[:start], joined, *shape[end + 1 :]))
 
 
 @both

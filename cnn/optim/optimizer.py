@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from cnn import _cnn, types
-from cnn.autograd import bfloat16, deferred
+from cnn.autograd import bfloat16
 from cnn.autograd.grad_mode import enable_grad
 from cnn.errors import kind_name
 from cnn.nn.sizes import check_number
@@ -151,8 +151,7 @@ class Optimizer:
         else:
             with enable_grad():
                 loss = closure()
-        if deferred.state.waiting:  # within a Module's forward
-            deferred.settle()
+        _cnn.settle()  # within a Module's forward something may wait
         for group in self.param_groups:
             self._step_group(group)
         return loss

@@ -54,6 +54,25 @@ static PyArrayObject *input_arg(PyObject *object)
     return x;
 }
 
+/* In training: a variance of one value says nothing. */
+static int refuse_lone_values(PyArrayObject *x)
+{
+    if (PyArray_SIZE(x) == 0 || PyArray_SIZE(x) != PyArray_DIM(x, 1)) {
+        return 0;
+    }
+    PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(x), PyArray_DIMS(x));
+    PyObject *list = shape != NULL ? PySequence_List(shape) : NULL;
+    if (list != NULL) {
+        PyErr_Format(ShapeError,
+                     "%s: Expected more than 1 value per channel when training, got input size torch.Size(%S): use a "
+                     "larger batch (drop_last=True for the last one), or eval() to use the running statistics",
+                     NAME, list);
+    }
+    Py_XDECREF(shape);
+    Py_XDECREF(list);
+    return -1;
+}
+
 /* What a batch norm has for each channel; NULL where the argument was None. */
 typedef struct {
     PyArrayObject *weight, *bias, *running_mean, *running_var;
@@ -109,6 +128,7 @@ PyObject *py_batch_norm_forward(PyObject *Py_UNUSED(module), PyObject *const *ar
     if (check_nargs(NAME, nargs, 9) < 0 || parse_size(args[5], NAME, "training", 0, 1, &training) < 0 ||
         parse_double(args[6], NAME, "momentum", &momentum) < 0 || parse_double(args[7], NAME, "eps", &eps) < 0 ||
         parse_size(args[8], NAME, "relu", 0, 1, &relu) < 0 || !(x = input_arg(args[0])) ||
+        (training && refuse_lone_values(x) < 0) ||
         parse_parameters(args + 1, PyArray_TYPE(x), PyArray_DIM(x, 1), (int)training, &p) < 0) {
         goto done;
     }
@@ -157,7 +177,7 @@ PyObject *py_batch_norm_statistics(PyObject *Py_UNUSED(module), PyObject *const 
     PyObject *result = NULL;
     double momentum, eps;
     if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[5], NAME, "momentum", &momentum) < 0 ||
-        parse_double(args[6], NAME, "eps", &eps) < 0 || !(x = input_arg(args[0])) ||
+        parse_double(args[6], NAME, "eps", &eps) < 0 || !(x = input_arg(args[0])) || refuse_lone_values(x) < 0 ||
         parse_parameters(args + 1, PyArray_TYPE(x), PyArray_DIM(x, 1), 1, &p) < 0) {
         goto done;
     }

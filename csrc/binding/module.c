@@ -10,7 +10,15 @@ PyObject *ShapeError, *DTypeError;
 #define FUNCTIONS(F)                                                                                                   \
     F(set_tensor_class, "(cnn.Tensor): what apply makes")                                                              \
     F(apply, "(class, *args) -> a Tensor or a tuple of them; see cnn.autograd.function.Operation")                     \
-    F(node_for, "(class, args) -> a node behind these arguments, or None where nothing is to be recorded")             \
+    F(wait, "(pending[, class, args, attributes]) -> a Tensor whose array pending() gives; its node, with attributes") \
+    F(may_wait, "() -> whether a Module with children is running in this thread, so that results may wait")            \
+    F(increment, "(tensor): tensor.add_(1), of a counter")                                                             \
+    F(settle, "(): compute what waits")                                                                                \
+    F(set_module_hooks, "(f): f(module, args, kwargs) calls a Module that has hooks")                                  \
+    F(pairs, "(layer, names, *values) -> (a, a, b, b, ...): each value an int or two, named in errors")                \
+    F(wrap_dim, "(dim, ndim) -> dim counted from the front")                                                           \
+    F(view_forward, "(ctx, x, shape) -> x.reshape(shape); its own shape into ctx.shape")                               \
+    F(view_backward, "(ctx, dy) -> (dy.reshape(ctx.shape), None)")                                                     \
     F(quick_attributes, "(a class of Modules): its attributes are found as Module.__getattr__ would find them")        \
     F(set_operator, "('+', '-' or '*', its Operation, f(a, b) for operands that are not plain)")                       \
     F(set_function_hooks, "(translate, explain): see cnn/ops/_register.py")                                            \
@@ -235,7 +243,7 @@ static int module_exec(PyObject *module)
         return -1;
     }
     if (runtime_start() < 0 || generator_add_type(module) < 0 || tensor_add_type(module) < 0 ||
-        node_add_type(module) < 0 || function_add_type(module) < 0) {
+        node_add_type(module) < 0 || waiting_add_type(module) < 0 || function_add_type(module) < 0) {
         return -1;
     }
     const char *isa = getenv("CNN_ISA");

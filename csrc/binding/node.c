@@ -159,9 +159,7 @@ static struct tensor *tensor_below(PyObject *array, PyObject *const *tensors, Py
     return NULL;
 }
 
-/* Note the versions of what forward saved, where it belongs to an argument or an output. */
-static int remember_versions(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs,
-                             Py_ssize_t n_outs)
+int node_remember(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs, Py_ssize_t n_outs)
 {
     PyObject *saved = PySequence_Fast(node->saved, "saved must be a tuple of arrays");
     if (saved == NULL) {
@@ -230,7 +228,7 @@ int node_record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyO
         }
     }
     int has_saved = node->saved == nothing() ? 0 : PyObject_IsTrue(node->saved);
-    return has_saved > 0 ? remember_versions(node, args, n_args, outs, n_outs) : has_saved;
+    return has_saved > 0 ? node_remember(node, args, n_args, outs, n_outs) : has_saved;
 }
 
 /* Two tuples: of the arguments, whatever they are, and of tensors that have their arrays. */
@@ -260,8 +258,8 @@ static PyObject *py_record(PyObject *self, PyObject *const *args, Py_ssize_t nar
 static PyObject *py_remember_versions(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     if (check_args_and_outs(args, nargs) < 0 ||
-        remember_versions((struct node *)self, &PyTuple_GET_ITEM(args[0], 0), PyTuple_GET_SIZE(args[0]),
-                          &PyTuple_GET_ITEM(args[1], 0), PyTuple_GET_SIZE(args[1])) < 0) {
+        node_remember((struct node *)self, &PyTuple_GET_ITEM(args[0], 0), PyTuple_GET_SIZE(args[0]),
+                      &PyTuple_GET_ITEM(args[1], 0), PyTuple_GET_SIZE(args[1])) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -508,9 +506,7 @@ static int is_view(PyObject *cls)
     return yes;
 }
 
-/* Where an argument is of bfloat16, cnn/autograd/bfloat16.py gives the results that type, or leaves them as they are.
- */
-static int finish_bfloat16(PyObject *cls, PyObject *const *args, Py_ssize_t count, PyObject *out)
+int finish_bfloat16(PyObject *cls, PyObject *const *args, Py_ssize_t count, PyObject *out)
 {
     Py_ssize_t i = 0;
     while (i < count && !(is_tensor(args[i]) && is_set(((struct tensor *)args[i])->dtype))) {
@@ -571,28 +567,21 @@ fail:
     return NULL;
 }
 
-/* (cls, args) -> a node behind these arguments whose result is not there yet; None where nothing is recorded. */
-PyObject *py_node_for(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+PyObject *node_behind(PyObject *cls, PyObject *const *args, Py_ssize_t count)
 {
-    if (nargs != 2 || !is_node_class(args[0]) || !PyTuple_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "node_for: expected a class of operations and a tuple of its arguments");
-        return NULL;
-    }
-    PyObject *const *arguments = &PyTuple_GET_ITEM(args[1], 0);
-    Py_ssize_t count = PyTuple_GET_SIZE(args[1]);
     int track;
-    PyObject *needs = needs_of(arguments, count, &track);
+    PyObject *needs = needs_of(args, count, &track);
     if (needs == NULL || !track) {
         Py_XDECREF(needs);
         return needs != NULL ? Py_NewRef(Py_None) : NULL;
     }
-    struct node *node = node_new(args[0]);
+    struct node *node = node_new(cls);
     if (node == NULL) {
         Py_DECREF(needs);
         return NULL;
     }
     Py_XSETREF(node->needs, needs);
-    if (link_arguments(node, arguments, count) < 0) {
+    if (link_arguments(node, args, count) < 0) {
         Py_CLEAR(node);
     }
     return (PyObject *)node;

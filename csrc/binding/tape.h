@@ -9,7 +9,7 @@
 /* cnn._cnn.Tensor. A PyObject field may be NULL, which Python sees as None. */
 struct tensor {
     PyObject_HEAD PyObject *array; /* _a; NULL while it waits */
-    PyObject *pending;             /* a function that gives the array (cnn/autograd/deferred.py) */
+    PyObject *pending;             /* a function that gives the array (cnn/nn/fusion.py) */
     PyObject *gradient;            /* or a LeafGradient that does */
     PyObject *node;                /* what made it; NULL for a leaf */
     PyObject *box;                 /* [version], shared with views */
@@ -94,9 +94,20 @@ static inline int is_node_class(PyObject *object)
  * their arrays. -1 with an exception. */
 int node_record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs, Py_ssize_t n_outs);
 
+/* A node behind these arguments whose result is not there yet; None where nothing is recorded. */
+PyObject *node_behind(PyObject *cls, PyObject *const *args, Py_ssize_t count);
+
+/* Notes the versions of what forward saved, where it belongs to an argument or an output. */
+int node_remember(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs,
+                  Py_ssize_t n_outs);
+
+/* Where an argument is of bfloat16, cnn/autograd/bfloat16.py gives the result that type, or leaves it as it is. */
+int finish_bfloat16(PyObject *cls, PyObject *const *args, Py_ssize_t count, PyObject *out);
+
 /* Adds the types to the module. */
 int tensor_add_type(PyObject *module);
 int node_add_type(PyObject *module);
+int waiting_add_type(PyObject *module);
 
 /* The type of public functions, cnn._cnn.Function (function.c), added to the module. */
 int function_add_type(PyObject *module);

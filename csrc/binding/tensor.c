@@ -230,6 +230,23 @@ int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step, 
     return none != NULL ? 0 : -1;
 }
 
+/* What waits (cnn/nn/fusion.py) knows how many dimensions it will have. */
+static PyObject *get_ndim(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct tensor *t = (struct tensor *)self;
+    if (t->array == NULL && is_set(t->pending)) {
+        PyObject *ndim = PyObject_GetAttrString(t->pending, "ndim");
+        if (ndim != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return ndim;
+        }
+        PyErr_Clear();
+    }
+    PyObject *array = tensor_array(t);
+    PyObject *ndim = array != NULL ? PyLong_FromLong(PyArray_NDIM((PyArrayObject *)array)) : NULL;
+    Py_XDECREF(array);
+    return ndim;
+}
+
 static PyObject *get_requires_grad(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(wants_grad((struct tensor *)self));
@@ -242,6 +259,22 @@ static int set_requires_grad(PyObject *self, PyObject *value, void *Py_UNUSED(cl
     return wants < 0 ? -1 : 0;
 }
 
+/* (tensor): tensor.add_(1), at less than its price where that is a counter: one int64 that nothing else looks at. */
+PyObject *py_increment(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (check_nargs("increment", nargs, 1) < 0) {
+        return NULL;
+    }
+    struct tensor *t = is_tensor(args[0]) ? (struct tensor *)args[0] : NULL;
+    PyArrayObject *array = t != NULL && !is_set(t->base) ? (PyArrayObject *)t->array : NULL;
+    if (array == NULL || PyArray_NDIM(array) != 0 || PyArray_TYPE(array) != NPY_INT64 || !PyArray_ISBEHAVED(array)) {
+        return PyObject_CallMethod(args[0], "add_", "i", 1);
+    }
+    npy_int64 *counter = PyArray_DATA(array);
+    *counter = (npy_int64)((npy_uint64)*counter + 1);
+    return py_bump(args[0], NULL);
+}
+
 static PyMethodDef tensor_methods[] = {
     {"_wrap", py_wrap, METH_O | METH_CLASS, "A new tensor around a NumPy array (or a number), sharing its memory."},
     {"_bump", py_bump, METH_NOARGS, "Note that the memory was changed."},
@@ -251,6 +284,7 @@ static PyMethodDef tensor_methods[] = {
 
 static PyGetSetDef tensor_properties[] = {
     {"_a", get_array, set_array, "The array; computed now if it waits.", NULL},
+    {"ndim", get_ndim, NULL, "The number of dimensions.", NULL},
     {"_requires_grad", get_requires_grad, set_requires_grad, "Whether it, or the base of a view, wants one.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
