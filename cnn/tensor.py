@@ -344,8 +344,8 @@ class Tensor(_cnn.Tensor):
         self._node, self._requires_grad, self._output = None, False, 0
         return self
 
-    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
-        """Add the gradient of this tensor to `.grad` of every leaf it was made from. See torch.Tensor.backward."""
+    def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """backward(), where it is not as plain as its C (csrc/binding/backward.c) does itself."""
         autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self):

@@ -625,10 +625,10 @@ method("_get_state", lambda r: {})
 SETTINGS = {
     "set_num_threads", "get_num_threads", "empty", "empty_cache", "memory_stats", "reset_peak_memory",
     "fail_allocation_after", "fma_peak", "isa", "available_isas", "set_isa",
-    "apply", "backward", "wait", "may_wait", "increment", "settle", "set_module_hooks", "pairs", "wrap_dim",
-    "view_forward", "view_backward", "set_tensor_class", "quick_attributes", "set_operator", "set_function_hooks",
-    "set_quiet", "numbers", "owner_of", "owners_in", "lies", "lies_channels_last", "lend", "trade",
-    "set_anomaly",
+    "apply", "backward", "set_backward", "wait", "may_wait", "increment", "settle", "set_module_hooks", "pairs",
+    "wrap_dim", "view_forward", "view_backward", "set_tensor_class", "quick_attributes", "set_operator",
+    "set_function_hooks", "set_quiet", "numbers", "owner_of", "owners_in", "lies", "lies_channels_last", "lend",
+    "trade", "set_anomaly",
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ UNREAD = {
     ("cnn/nn", "*"): {"return_indices": "of max_pool2d_with_indices, where torch does not read it either"},
     ("cnn/nn/identity.py", "__init__"): dict.fromkeys(("args", "kwargs"), "any arguments are its purpose"),
     ("cnn/nn/fusion.py", "rectified"): {"y": PROTOCOL},
+    ("cnn/autograd/engine.py", "as_plain_array"): {"target": PROTOCOL},
     ("cnn/nn/parallel.py", "*"): dict.fromkeys(("device_ids", "output_device", "dim"), "one device, nothing is split"),
     ("cnn/ops/conversion.py", "pin_memory"): {"device": NO_GPU},
     ("cnn/ops/decompositions.py", "backward"): {"dsign": "a sign has no gradient"},

@@ -23,9 +23,7 @@ def run(edges, gradients, keep_graph=False, inputs=None):
     (a list of Tensors) only to those, walking what lies on the way to them."""
     goals = None if inputs is None else [(edge_of(t) or (t, 0))[0] for t in inputs]
     only = None if goals is None else _way(edges, goals, beyond=True)
-    _cnn.backward(
-        edges, gradients, keep_graph, True, only, deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish
-    )
+    _cnn.backward(edges, gradients, keep_graph, only)
 
 
 def run_to(edges, gradients, keep_graph, inputs):
@@ -52,10 +50,7 @@ def run_to(edges, gradients, keep_graph, inputs):
             captured[position] = slots[0]
 
     only = _way(edges, [target for target, _ in wanted], beyond=False)
-    deliver_arrays = lambda target, gradient: deliver(None, gradient)  # noqa: E731
-    _cnn.backward(
-        edges, gradients, keep_graph, False, only, deliver_arrays, add_to_slot, before, run_node_hooks, capture
-    )
+    _cnn.backward(edges, gradients, keep_graph, only, as_plain_array, add_to_slot, before, run_node_hooks, capture)
     return captured
 
 
@@ -74,11 +69,17 @@ def _way(roots, goals, beyond):
     return way
 
 
+def as_plain_array(target, gradient):
+    """The array of a gradient that is none, for whatever target: NumPy turns 0-d results into scalars."""
+    return gradient.array() if isinstance(gradient, Gradient) else np.asarray(gradient)
+
+
 def deliver(target, gradient):
-    """What goes to `target` in place of a gradient that is no array: a Gradient where nobody looks at it."""
-    if not isinstance(gradient, Gradient):
-        return np.asarray(gradient)  # NumPy turns 0-d results into scalars
-    return gradient if target is not None and takes(target, gradient) else gradient.array()
+    """What goes to `target` in place of a gradient that is no array. To a node that takes it as it is, a Gradient went
+    already (in C); it may go to a leaf that has no hooks, where accumulate decides."""
+    if isinstance(gradient, LeafGradient) and isinstance(target, Tensor) and target._grad_hooks is None:
+        return gradient
+    return as_plain_array(target, gradient)
 
 
 def finish(slots):
@@ -92,14 +93,6 @@ def run_leaf_hooks(slots):
     if leaf._grad_hooks is not None:
         for hook in tuple(leaf._grad_hooks.values()):
             slots[0] = call_tensor_hook(hook, slots[0])
-
-
-def takes(target, gradient):
-    """True if a Gradient may go to `target` as it is: the node wants it so, and nobody looks at what goes in. At a leaf
-    accumulate decides."""
-    if isinstance(target, Tensor):
-        return isinstance(gradient, LeafGradient) and target._grad_hooks is None
-    return isinstance(gradient, target.takes) and not (target._hooks or target._output_hooks)
 
 
 def add_to_slot(slots, index, gradient):
@@ -173,3 +166,6 @@ def run_node_hooks(node, results, gradients):
             replacement = replacement if isinstance(replacement, tuple) else (replacement,)
             results = tuple(None if r is None else r._a for r in replacement)
     return results
+
+
+_cnn.set_backward(deliver, add_to_slot, run_tensor_hooks, run_node_hooks, finish)

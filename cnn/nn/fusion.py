@@ -257,21 +257,25 @@ class Unrectified(Gradient):
         raise NotImplementedError
 
 
+@dataclass(slots=True, eq=False)
 class Rectified(Gradient):
     """A gradient for what went into a ReLU: dy where its output y is above 0."""
 
-    def __init__(self, dy, y):
-        self.dy, self.y = dy, y
+    dy: object
+    y: object
 
     def array(self):
         return _cnn.relu_backward(self.dy, self.y)
 
 
+@dataclass(slots=True, eq=False)
 class ConvolutionGradient(Unrectified):
     """dx of a convolution. Where x came out of a ReLU, the kernel can pass dx through it while it is in the cache."""
 
-    def __init__(self, dy, x, w, how):
-        self.dy, self.x, self.w, self.how = dy, x, w, how
+    dy: object
+    x: object
+    w: object
+    how: tuple  # the geometry and the number of the algorithm
 
     def _compute(self, rectified):
         return _cnn.conv2d_backward(self.dy, self.x, self.w, *self.how, True, False, False, rectified)[0]
@@ -283,12 +287,15 @@ class ConvolutionGradient(Unrectified):
         return self._compute(True) if y is self.x else None
 
 
+@dataclass(slots=True, eq=False)
 class PooledGradient(Unrectified):
     """dy of a max-pooling, before it goes back to where each maximum was. A maximum that no ReLU let through is 0, so
     passing the ReLU can come first, where there is less of it. `pooled` is the Snapshot of the pooling's output."""
 
-    def __init__(self, dy, argmax, sizes, pooled):
-        self.dy, self.argmax, self.sizes, self.pooled = dy, argmax, sizes, pooled
+    dy: object
+    argmax: object
+    sizes: tuple  # of the input, and the window
+    pooled: Snapshot
 
     def array(self):
         return _cnn.max_pool2d_backward(self.dy, self.argmax, *self.sizes)

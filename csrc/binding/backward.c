@@ -22,6 +22,8 @@ struct run {
     Py_ssize_t size, room;
 };
 
+static PyObject *helpers[5]; /* the five for gradients that become .grad, of engine.py */
+
 static int push(struct run *r, long long number, PyObject *node)
 {
     if (r->size == r->room) {
@@ -93,6 +95,34 @@ static PyObject *slots_of_leaf(struct run *r, PyObject *leaf)
     return slots;
 }
 
+/* Whether a gradient that is no array may go to a node as it is: its class says so, and nobody looks at what comes. */
+static int takes_it(PyObject *target, PyObject *gradient)
+{
+    static PyObject *name;
+    struct node *node = (struct node *)target;
+    if ((is_set(node->hooks) && PyObject_IsTrue(node->hooks)) ||
+        (is_set(node->output_hooks) && PyObject_IsTrue(node->output_hooks))) {
+        return 0;
+    }
+    PyObject *kind =
+        name != NULL || (name = PyUnicode_InternFromString("takes")) ? PyObject_GetAttr(target, name) : NULL;
+    int takes = kind != NULL ? PyObject_IsInstance(gradient, kind) : -1;
+    Py_XDECREF(kind);
+    return takes;
+}
+
+/* What is sent to the target in place of `gradient`: a new reference. */
+static PyObject *delivered(struct run *r, PyObject *target, PyObject *gradient)
+{
+    if (PyArray_Check(gradient)) {
+        return Py_NewRef(gradient);
+    }
+    int as_it_is = r->store && is_node(target) ? takes_it(target, gradient) : 0;
+    return as_it_is < 0 ? NULL
+           : as_it_is   ? Py_NewRef(gradient)
+                        : PyObject_CallFunctionObjArgs(r->deliver, target, gradient, NULL);
+}
+
 static int send(struct run *r, PyObject *edge, PyObject *gradient)
 {
     if (!PyTuple_Check(edge) || PyTuple_GET_SIZE(edge) != 2) {
@@ -120,8 +150,7 @@ static int send(struct run *r, PyObject *edge, PyObject *gradient)
     }
     Py_INCREF(slots);
     int status = -1;
-    gradient = PyArray_Check(gradient) ? Py_NewRef(gradient)
-                                       : PyObject_CallFunctionObjArgs(r->deliver, target, gradient, NULL);
+    gradient = delivered(r, target, gradient);
     if (gradient != NULL && PyList_GET_ITEM(slots, output) == Py_None) {
         status = PyList_SetItem(slots, output, Py_NewRef(gradient));
     } else if (gradient != NULL) {
@@ -266,49 +295,110 @@ static int finish_leaves(struct run *r)
     return status;
 }
 
-/* (edges, gradients, keep_graph, store, only, deliver, add, before, after, finish): lists of edges and of the arrays
- * that they are sent; without `store` nothing becomes .grad; None, or {node or leaf: whether to go on from there}; then
- * functions of engine.py. */
+/* Everything, from the edges (pairs) and the gradients that they are sent. -1 with an exception. */
+static int walk(struct run *r, PyObject *const *edges, PyObject *const *gradients, Py_ssize_t count)
+{
+    PyObject *quiet;
+    if (make_names() < 0 || quiet_enter(&quiet) < 0) {
+        return -1;
+    }
+    int status = (r->waiting = PyDict_New()) && (r->leaves = PyDict_New()) ? 0 : -1;
+    for (Py_ssize_t i = 0; i < count && status == 0; i++) {
+        status = send(r, edges[i], gradients[i]);
+    }
+    while (r->size > 0 && status == 0) {
+        status = run_next(r);
+    }
+    if (status == 0) {
+        status = finish_leaves(r);
+    }
+    quiet_leave(quiet);
+    PyMem_Free(r->heap);
+    Py_XDECREF(r->waiting);
+    Py_XDECREF(r->leaves);
+    return status;
+}
+
+/* Two lists: their items as tuples, so that no hook changes them on the way. -1 with an exception. */
+static int take_roots(PyObject *const *args, PyObject **edges, PyObject **gradients)
+{
+    *edges = *gradients = NULL;
+    if (!PyList_Check(args[0]) || !PyList_Check(args[1]) || PyList_GET_SIZE(args[0]) != PyList_GET_SIZE(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "backward: expected a list of edges and one of as many gradients");
+        return -1;
+    }
+    return (*edges = PyList_AsTuple(args[0])) && (*gradients = PyList_AsTuple(args[1])) ? 0 : -1;
+}
+
+/* (edges, gradients, keep_graph, only) or, for gradients that become no .grad, these and the five functions of a run:
+ * lists of edges and of the arrays that they are sent; only: None, or {node or leaf: whether to go on from there}. */
 PyObject *py_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    if (check_nargs("backward", nargs, 10) < 0 || make_names() < 0) {
+    if (nargs != 4 && nargs != 9) {
+        PyErr_Format(PyExc_TypeError, "backward: expected 4 or 9 arguments, got %zd", nargs);
         return NULL;
     }
-    PyObject *edges = args[0], *gradients = args[1];
-    if (!PyList_Check(edges) || !PyList_Check(gradients) || PyList_GET_SIZE(edges) != PyList_GET_SIZE(gradients)) {
-        PyErr_SetString(PyExc_TypeError, "backward: expected a list of edges and one of as many gradients");
-        return NULL;
-    }
-    struct run r = {.deliver = args[5], .add = args[6], .before = args[7], .after = args[8], .finish = args[9]};
-    int status = -1;
-    r.only = args[4] == Py_None ? NULL : args[4];
-    if (r.only != NULL && !PyDict_Check(r.only)) {
+    if (args[3] != Py_None && !PyDict_Check(args[3])) {
         PyErr_SetString(PyExc_TypeError, "backward: expected a dict or None for what to walk");
         return NULL;
     }
-    PyObject *quiet;
-    if (quiet_enter(&quiet) < 0) {
+    PyObject *const *f = nargs == 9 ? args + 4 : helpers;
+    struct run r = {.deliver = f[0], .add = f[1], .before = f[2], .after = f[3], .finish = f[4], .store = nargs == 4};
+    r.only = args[3] == Py_None ? NULL : args[3];
+    PyObject *edges, *gradients;
+    int status = (r.keep_graph = PyObject_IsTrue(args[2])) < 0 ? -1 : take_roots(args, &edges, &gradients);
+    if (r.keep_graph < 0) {
         return NULL;
     }
-    if ((r.keep_graph = PyObject_IsTrue(args[2])) < 0 || (r.store = PyObject_IsTrue(args[3])) < 0 ||
-        !(r.waiting = PyDict_New()) || !(r.leaves = PyDict_New())) {
-        goto done;
+    if (status == 0) {
+        status = walk(&r, &PyTuple_GET_ITEM(edges, 0), &PyTuple_GET_ITEM(gradients, 0), PyTuple_GET_SIZE(edges));
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(edges); i++) {
-        if (send(&r, PyList_GET_ITEM(edges, i), PyList_GET_ITEM(gradients, i)) < 0) {
-            goto done;
-        }
-    }
-    while (r.size > 0) {
-        if (run_next(&r) < 0) {
-            goto done;
-        }
-    }
-    status = finish_leaves(&r);
-done:
-    quiet_leave(quiet);
-    PyMem_Free(r.heap);
-    Py_XDECREF(r.waiting);
-    Py_XDECREF(r.leaves);
+    Py_XDECREF(edges);
+    Py_XDECREF(gradients);
     return status == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+/* loss.backward(), as most programs call it: the way back from one number, of which the gradient is 1. What is not as
+ * plain goes to Tensor._backward. */
+PyObject *tensor_backward(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    struct tensor *t = (struct tensor *)self;
+    PyArrayObject *array = (PyArrayObject *)t->array;
+    if (nargs > 0 || names != NULL || array == NULL || PyArray_SIZE(array) != 1 || !PyArray_ISFLOAT(array) ||
+        !wants_grad(t) || helpers[0] == NULL) {
+        PyObject *general = PyObject_GetAttrString(self, "_backward");
+        PyObject *none = general != NULL ? PyObject_Vectorcall(general, args, (size_t)nargs, names) : NULL;
+        Py_XDECREF(general);
+        return none;
+    }
+    struct run r = {.deliver = helpers[0],
+                    .add = helpers[1],
+                    .before = helpers[2],
+                    .after = helpers[3],
+                    .finish = helpers[4],
+                    .store = 1};
+    PyObject *edge = tensor_edge(t), *gradient = NULL, *one = NULL;
+    int status = -1;
+    if (edge == Py_None) {
+        PyErr_SetString(PyExc_RuntimeError, "element 0 of tensors does not require grad and does not have a grad_fn");
+    } else if (edge != NULL && (gradient = (PyObject *)array_new_like(array)) && (one = PyLong_FromLong(1)) &&
+               PyArray_FillWithScalar((PyArrayObject *)gradient, one) == 0) {
+        status = walk(&r, &edge, &gradient, 1);
+    }
+    Py_XDECREF(edge);
+    Py_XDECREF(gradient);
+    Py_XDECREF(one);
+    return status == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+/* (deliver, add, before, after, finish) */
+PyObject *py_set_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (check_nargs("set_backward", nargs, 5) < 0) {
+        return NULL;
+    }
+    for (int i = 0; i < 5; i++) {
+        Py_XSETREF(helpers[i], Py_NewRef(args[i]));
+    }
+    Py_RETURN_NONE;
 }

@@ -24,8 +24,8 @@ PyObject *ShapeError, *DTypeError;
     F(set_function_hooks, "(translate, explain): see cnn/ops/_register.py")                                            \
     F(set_quiet, "(context variable, value) or (None, function): how NumPy's error state is set aside")                \
     F(numbers, "(number or nested lists of them, default dtype) -> array, or None where they are something else")      \
-    F(backward,                                                                                                        \
-      "(edges, gradients, keep_graph, store, only, deliver, add, before, after, finish); see autograd.engine")         \
+    F(backward, "(edges, gradients, keep_graph, only[, deliver, add, before, after, finish]); see autograd.engine")    \
+    F(set_backward, "(deliver, add, before, after, finish): those for gradients that become .grad")                    \
     F(set_anomaly, "(whether to look for anomalies); see cnn.autograd.anomaly")                                        \
     F(owner_of, "(array) -> the array at the bottom of the views, which owns the memory")                              \
     F(lies, "(array) -> 0: in row order; 1: it owns memory that lies channels-last; 2: neither, or a view of that")    \

@@ -92,8 +92,7 @@ static void node_dealloc(PyObject *self)
 
 /* ---- Into the graph --------------------------------------------------------------------------------------------- */
 
-/* The edge that a gradient for `t` follows, or None: a new reference. */
-static PyObject *edge_of(struct tensor *t)
+PyObject *tensor_edge(struct tensor *t)
 {
     if (is_set(t->base) && tensor_version(t) != t->view_version) { /* its history may have to be made anew */
         PyObject *none = PyObject_CallMethod((PyObject *)t, "_refresh_view", NULL);
@@ -125,7 +124,7 @@ static int link_arguments(struct node *node, PyObject *const *args, Py_ssize_t c
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         int wants = PyTuple_GET_ITEM(node->needs, i) == Py_True && is_tensor(args[i]);
-        PyObject *edge = wants ? edge_of((struct tensor *)args[i]) : Py_NewRef(Py_None);
+        PyObject *edge = wants ? tensor_edge((struct tensor *)args[i]) : Py_NewRef(Py_None);
         if (edge == NULL) {
             Py_DECREF(edges);
             return -1;

@@ -82,6 +82,12 @@ extern int anomaly_mode;
 /* Whether operations are recorded in this thread. */
 int grad_enabled(void);
 
+/* The edge that a gradient for `t` follows, or None: a new reference. */
+PyObject *tensor_edge(struct tensor *t);
+
+/* The method of a tensor. */
+PyObject *tensor_backward(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+
 /* A new node of a class that derives from cnn._cnn.Node. */
 struct node *node_new(PyObject *cls);
 

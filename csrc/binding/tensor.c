@@ -277,6 +277,9 @@ PyObject *py_increment(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ss
 
 static PyMethodDef tensor_methods[] = {
     {"_wrap", py_wrap, METH_O | METH_CLASS, "A new tensor around a NumPy array (or a number), sharing its memory."},
+    {"backward", (PyCFunction)(void (*)(void))tensor_backward, METH_FASTCALL | METH_KEYWORDS,
+     "backward($self, gradient=None, retain_graph=None, create_graph=False, inputs=None)\n--\n\n"
+     "Add the gradient of this tensor to `.grad` of every leaf it was made from. See torch.Tensor.backward."},
     {"_bump", py_bump, METH_NOARGS, "Note that the memory was changed."},
     {"_version_box", py_version_box, METH_NOARGS, "The list with the version, shared with views."},
     {NULL, NULL, 0, NULL},
