@@ -3,7 +3,7 @@ of what `view` is possible."""
 
 import numpy as np
 
-from cnn.autograd import aliases
+from cnn import aliases
 
 
 def walk_order(shape, operands):

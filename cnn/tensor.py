@@ -9,11 +9,9 @@ made from another tensor remembers the tensor at the bottom (`_base`) and the ch
 there to it (`_view`): after the base or another view was changed in place, the view's own history is made anew.
 """
 
-import weakref
-
 import numpy as np
 
-from cnn import _cnn, types
+from cnn import _cnn, aliases, types
 from cnn.errors import DTypeError, ShapeError, kind_name
 
 __all__ = ["Tensor", "is_tensor"]
@@ -40,10 +38,8 @@ class Tensor(_cnn.Tensor):
     layout = types.strided
 
     def __new__(cls, *args, **words):
-        from cnn.ops.old_constructors import constructed
-
         given = args[0] if len(args) == 1 and isinstance(args[0], Tensor) else None
-        found = given if given is not None else constructed("Tensor", types.get_default_dtype(), args, **words)
+        found = given if given is not None else cls._constructed("Tensor", types.get_default_dtype(), args, **words)
         self = _cnn.Tensor.__new__(cls)
         self._a, self._dtype = found._a, found._dtype
         if given is not None:
@@ -344,48 +340,6 @@ class Tensor(_cnn.Tensor):
         self._node, self._requires_grad, self._output = None, False, 0
         return self
 
-    def _backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
-        """backward(), where it is not as plain as its C (csrc/binding/backward.c) does itself."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
-    def retain_grad(self):
-        """Keep `.grad` for this tensor although it is not a leaf."""
-        if not self._requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.grad_fn is None or self._keeps_grad:
-            return
-        self._keeps_grad = True
-        _hooks_of_output(self._node, self._output)[RETAIN] = weakref.ref(self)
-
-    @property
-    def retains_grad(self):
-        return self._keeps_grad
-
-    def register_hook(self, hook):
-        """`hook(gradient)` runs when this tensor's gradient is complete; what it returns replaces the gradient.
-        Returns a handle with `remove()`."""
-        from cnn.utils.hooks import RemovableHandle
-
-        if not self._requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self.grad_fn is not None:
-            return RemovableHandle(_hooks_of_output(self._node, self._output), hook)
-        if self._grad_hooks is None:
-            self._grad_hooks = {}
-        return RemovableHandle(self._grad_hooks, hook)
-
-    def register_post_accumulate_grad_hook(self, hook):
-        """`hook(tensor)` runs after `.grad` of this leaf was updated."""
-        from cnn.utils.hooks import RemovableHandle
-
-        if not self._requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if not self.is_leaf:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        if self._accumulate_hooks is None:
-            self._accumulate_hooks = {}
-        return RemovableHandle(self._accumulate_hooks, hook)
-
     # ---- memory shared and changed in place ------------------------------------------------------------------------
 
     @property
@@ -397,61 +351,6 @@ class Tensor(_cnn.Tensor):
 
     def _remember_view(self):
         aliases.remember_view(self)
-
-    def _refresh_view(self):
-        """After the base was changed in place, a view's history is a view of the base's new history."""
-        if self._view_version != self._version and (self._node is not None or self._base._requires_grad):
-            if self._made:
-                raise RuntimeError(
-                    f"{self._view_title()} and its base or another view of its base has been modified "
-                    f"inplace{WHY_NOT[self._made]}"
-                )
-            self._view_version = self._version
-            self._set_history(ViewOfChanged.between(self._base, self))
-
-    def _view_title(self):
-        if self._made == 1 or self._node is None:
-            return "A view was created in no_grad mode"
-        return f"Output {self._output} of {self._node.name().removesuffix('Backward0')} is a view"
-
-    def _check_inplace(self):
-        """torch's refusals, where a change in place would be recorded."""
-        if self._base is not None:
-            if self._made:
-                raise RuntimeError(f"{self._view_title()} and is being modified inplace{WHY_NOT[self._made]}")
-            if self._requires_grad and self._base._node is None:
-                raise RuntimeError(
-                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
-                )
-        if self._requires_grad and (self._node if self._base is None else self.grad_fn) is None:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-
-    def _check_before_write(self):
-        """The same before other arguments are looked at, where torch looks at them later."""
-        if self._requires_grad and autograd.is_grad_enabled():
-            self._check_inplace()
-
-    def _rebase(self, node):
-        """`node` computed this tensor's new value in place: it is its history from here on."""
-        if self._base is None:
-            self._set_history(node)
-            return
-        self._base._set_history(WriteToView.between(self._base, self, node))
-        self._view_version = -1  # made anew, through the base, when next asked for
-
-    def _set_history(self, node):
-        if self._keeps_grad:
-            _hooks_of_output(node, 0)[RETAIN] = _hooks_of_output(self._node, self._output).pop(RETAIN)
-        self._node, self._output, self._requires_grad = node, 0, True
-
-
-RETAIN = "retain"  # among the hooks of a node's output: a reference to the tensor whose .grad is kept (retain_grad)
-
-
-def _hooks_of_output(node, output):
-    if node._output_hooks is None:
-        node._output_hooks = {}
-    return node._output_hooks.setdefault(output, {})
 
 
 _cnn.set_tensor_class(Tensor)
@@ -477,8 +376,3 @@ def _rebuild(cls, array, requires_grad, dtype):
     if dtype is not None:
         new._dtype = dtype
     return new
-
-
-from cnn import autograd  # noqa: E402, I001
-from cnn.autograd import aliases  # noqa: E402
-from cnn.autograd.views import WHY_NOT, ViewOfChanged, WriteToView  # noqa: E402  (see the end of function.py)

@@ -12,8 +12,7 @@ import pytest
 from harness import needs_torch, rng, torch
 
 import cnn
-from cnn import _cnn, nn
-from cnn.autograd import aliases
+from cnn import _cnn, aliases, nn
 from cnn.tensor import Tensor
 
 windows = np.lib.stride_tricks.sliding_window_view

@@ -5,6 +5,7 @@
 import numpy as np
 
 from cnn import types
+from cnn.tensor import Tensor
 
 
 def round_(array):
@@ -52,6 +53,3 @@ def settle(tensor, is_rounded=False):
         round_(tensor._a)
     tensor._dtype = types.bfloat16
     return tensor
-
-
-from cnn.tensor import Tensor  # noqa: E402  (see the end of function.py)

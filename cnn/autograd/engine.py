@@ -10,11 +10,11 @@ import numpy as np
 
 from cnn import _cnn
 from cnn.errors import ShapeError
-from cnn.tensor import RETAIN, Tensor
+from cnn.tensor import Tensor
 
 from . import bfloat16
 from .deferred import Gradient, LeafGradient, as_array
-from .function import Node, edge_of
+from .function import RETAIN, Node, edge_of
 from .grad_mode import no_grad
 
 

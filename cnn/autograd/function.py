@@ -10,8 +10,14 @@ import numpy as np
 
 from cnn import _cnn, types
 from cnn.errors import DTypeError, ShapeError
+from cnn.layout import copied
+from cnn.tensor import Tensor
+from cnn.utils.hooks import RemovableHandle
 
+from . import anomaly, bfloat16
 from .grad_mode import mode, no_grad
+
+RETAIN = "retain"  # among the hooks of a node's output: a reference to the tensor whose .grad is kept (retain_grad)
 
 
 class Node(_cnn.Node):
@@ -42,11 +48,15 @@ class Node(_cnn.Node):
 
     def register_hook(self, hook):
         """`hook(grad_inputs, grad_outputs)` runs after this node's backward; returns a handle with `remove()`."""
-        from cnn.utils.hooks import RemovableHandle
-
         if self._hooks is None:
             self._hooks = {}
         return RemovableHandle(self._hooks, hook)
+
+    def hooks_of_output(self, output):
+        """{key: hook} of the tensor that is this output."""
+        if self._output_hooks is None:
+            self._output_hooks = {}
+        return self._output_hooks.setdefault(output, {})
 
     def _note_forward(self):
         self.forward_calls = anomaly.calls()
@@ -383,9 +393,3 @@ class _SavedOutput:
         t = Tensor._wrap(self.array)
         t._box = self.box
         return t
-
-
-from cnn.layout import copied  # noqa: E402
-from cnn.tensor import Tensor  # noqa: E402  (Tensor and Function need each other; see cnn/__init__.py)
-
-from . import anomaly, bfloat16  # noqa: E402

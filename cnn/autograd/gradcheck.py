@@ -13,6 +13,9 @@ import numpy as np
 
 from cnn.tensor import Tensor
 
+from .grad_mode import no_grad
+from .gradients import grad
+
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
@@ -126,8 +129,6 @@ def difference_message(i, number, input_shape, output_shape, analytical, numeric
 
 def analytical_jacobians(func, inputs, wanted, number):
     """For each wanted input a matrix (elements of the input, elements of the output), a backward pass a column."""
-    from cnn.autograd import grad
-
     output = as_outputs(func(*inputs))[number]
     jacobians = [np.zeros((inputs[i]._a.size, output._a.size), output._a.dtype) for i in wanted]
     if not output.requires_grad:
@@ -148,7 +149,6 @@ def analytical_jacobians(func, inputs, wanted, number):
 
 def numerical_jacobian(func, inputs, i, number, eps):
     """The matrix of differences for one input: two calls an element."""
-    from cnn.autograd import no_grad
 
     def output():
         return as_outputs(func(*inputs))[number]._a.astype(np.float64).reshape(-1)

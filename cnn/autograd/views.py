@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .aliases import replay
+from cnn.aliases import replay
+
 from .deferred import as_array
 from .function import Node, edge_of
 

@@ -19,17 +19,6 @@ ALGORITHMS = ("auto", "direct", "winograd", "precise", "plain", "channels", "pla
 code = 0  # the number of the algorithm in use
 
 
-def explain(input, weight, stride=1, padding=0, dilation=1, groups=1):
-    """Which way F.conv2d(input, weight, ...) takes now, forward and backward, and why: a text of three lines."""
-    from cnn import _cnn
-    from cnn.nn.conv2d import geometry_of
-
-    geometry = geometry_of(weight.shape[2:], stride, padding, dilation, groups)
-    passes = ("forward", "backward to the input", "backward to the weight")
-    ways = _cnn.conv2d_explain(input._a, weight._a, *geometry, code)
-    return "\n".join(f"{name}: {way}" for name, way in zip(passes, ways, strict=True))
-
-
 class _Settings(ModuleType):
     """A module whose `algorithm` is checked when it is set."""
 

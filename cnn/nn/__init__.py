@@ -72,7 +72,9 @@ from .unfold import Fold, Unfold
 __all__ = ["functional", "init", "parameter", "utils"]
 __all__ += [name for name, value in list(globals().items()) if isinstance(value, type)]
 
-from . import modules, parallel  # isort: skip  # noqa: E402  (it takes all of the above)
+from . import modules, parallel  # isort: skip  # noqa: E402
+
+vars(modules).update({name: globals()[name] for name in __all__})
 
 # The layers' files have the names of functions: nn.relu(x) is an AttributeError, as in torch, and calls no module.
 _PACKAGES = {"functional", "init", "modules", "parallel", "parameter", "utils"}

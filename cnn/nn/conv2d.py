@@ -88,6 +88,16 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return output.squeeze(0) if unbatched else output
 
 
+def explain(input, weight, stride=1, padding=0, dilation=1, groups=1):
+    """Which way F.conv2d(input, weight, ...) takes now, forward and backward, and why: a text of three lines."""
+    geometry = geometry_of(weight.shape[2:], stride, padding, dilation, groups)
+    passes = ("forward", "backward to the input", "backward to the weight")
+    ways = _cnn.conv2d_explain(input._a, weight._a, *geometry, settings.code)
+    return "\n".join(f"{name}: {way}" for name, way in zip(passes, ways, strict=True))
+
+
+settings.explain = explain
+
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 

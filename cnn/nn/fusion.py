@@ -13,7 +13,7 @@ in training takes its statistics at once, and waits for the ReLU with the rest.
 
 Nobody can tell the difference: what waits is computed before a tensor changes in place, before memory is handed out,
 and at the latest when the outermost Module returns (csrc/binding/waiting.c). Outside of a Module nothing waits, nor
-does anything on memory that somebody outside may write to (autograd/aliases.py).
+does anything on memory that somebody outside may write to (aliases.py).
 
 *Backward.* A pooling layer or a convolution hands a ReLU a gradient that can pass it more cheaply than the ReLU itself
 would let it (Unrectified); a ReLU hands a batch norm one that the norm's own passes mask (Rectified).
@@ -21,8 +21,7 @@ would let it (Unrectified); a ReLU hands a batch norm one that the norm's own pa
 
 from dataclasses import dataclass
 
-from cnn import _cnn
-from cnn.autograd import aliases
+from cnn import _cnn, aliases
 from cnn.autograd.deferred import Gradient
 from cnn.autograd.grad_mode import mode
 from cnn.tensor import Tensor

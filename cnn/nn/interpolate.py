@@ -7,6 +7,7 @@ from cnn import _cnn
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
 
+from .adaptive_avg_pool2d import adaptive_avg_pool2d
 from .module import Module
 from .sizes import check_floating, check_tensor, whole
 
@@ -145,8 +146,6 @@ def interpolate(
 
 def resize(input, sizes, factors, mode, align_corners):
     if mode == "area":
-        from .functional import adaptive_avg_pool2d
-
         return adaptive_avg_pool2d(input, sizes)
     kind = input._a.dtype.type
     axes = zip(input.shape[2:], sizes, factors, strict=True)

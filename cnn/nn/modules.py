@@ -1,13 +1,11 @@
 """torch.nn.modules, where PyTorch keeps its layers and their base classes. Scripts that reach for torch's places, as
-`nn.modules.batchnorm._BatchNorm`, find everything in this one module.
+`nn.modules.batchnorm._BatchNorm`, find everything in this one module; cnn/nn/__init__.py fills it.
 """
 
 # ruff: noqa: F401
 
 import sys
 from collections.abc import Iterable
-
-from cnn import nn
 
 from .batch_norm import _BatchNorm
 from .conv2d import _Conv as _ConvNd
@@ -17,8 +15,6 @@ from .reduction import Loss as _Loss
 from .reduction import WeightedLoss as _WeightedLoss
 
 __path__ = []  # a package, so that `import torch.nn.modules.conv` may look inside
-globals().update({name: getattr(nn, name) for name in nn.__all__})
-
 for _name in (
     "activation batchnorm channelshuffle container conv distance dropout flatten fold linear loss module normalization "
     "padding pixelshuffle pooling upsampling utils"

@@ -4,7 +4,7 @@ import warnings
 
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError
-from cnn.ops.promotion import result_type
+from cnn.ops.conversion import result_type
 from cnn.ops.shape import broadcast_tensors
 
 from .class_target import check_tensors

@@ -8,6 +8,8 @@ from cnn.autograd.grad_mode import mode, no_grad
 from cnn.errors import kind_name
 from cnn.tensor import Tensor
 
+from .promotion import refuse_cast
+
 
 def into(function, out, args, kwargs):
     """The call function(*args, **kwargs), its result in `out` (its results, in a tuple of them). Returns out."""
@@ -104,8 +106,6 @@ _CASTS = frozenset(
 
 def _fill(name, out, result):
     """Copies the result into out, which is resized where it has another shape. The errors are torch's."""
-    from .promotion import refuse_cast
-
     kind, wanted = result.dtype, out.dtype
     if kind is not wanted:
         if name in _CASTS:

@@ -1,4 +1,4 @@
-"""Copies, and the same values in another type, memory order or device."""
+"""Copies, the same values in another type, memory order or device, and questions about types."""
 
 import numpy as np
 
@@ -9,8 +9,9 @@ from cnn.errors import DTypeError, ShapeError, kind_name
 from cnn.layout import copied
 from cnn.tensor import Tensor
 
-from ._register import both, method
+from ._register import both, function, method
 from .broadcasting import broadcast_shape, sum_to_shape
+from .promotion import common_type, may_cast, wider
 
 
 class Clone(Operation):
@@ -224,3 +225,26 @@ def copy_(self, other, non_blocking=False):
     if not isinstance(other, Tensor):
         raise DTypeError(f"copy_(): argument 'other' must be Tensor, not {kind_name(other)}")
     return CopyInto.apply_(self, other)
+
+
+@function
+def promote_types(type1, type2):
+    """The type of a result computed from both. See torch.promote_types."""
+    kind = types.of_numpy(wider(type1.numpy, type2.numpy))
+    low = [t is types.bfloat16 or not t.is_floating_point for t in (type1, type2)]
+    return types.bfloat16 if types.bfloat16 in (type1, type2) and False not in low else kind
+
+
+@function
+def result_type(tensor=None, other=None, *, scalar=None, scalar1=None, scalar2=None):
+    """The type that an operation on both operands gives: tensors or numbers. See torch.result_type."""
+    given = [x for x in (tensor, other, scalar, scalar1, scalar2) if x is not None]
+    if len(given) != 2:
+        raise TypeError(f"result_type(): expected two tensors or numbers, got {len(given)}")
+    return common_type(*given)
+
+
+@function
+def can_cast(from_, to):
+    """True if a value of type `from_` may be cast to `to` under torch's rules."""
+    return may_cast(from_.numpy, to.numpy)

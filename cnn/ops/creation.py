@@ -7,8 +7,8 @@ import operator
 
 import numpy as np
 
-from cnn import _cnn, types
-from cnn.autograd import aliases, bfloat16
+from cnn import _cnn, aliases, types
+from cnn.autograd import bfloat16
 from cnn.errors import kind_name
 from cnn.layout import new_like
 from cnn.tensor import Tensor, _plain

@@ -86,3 +86,6 @@ def new(self, *args, size=None, data=NOTHING, device=None):
 
 
 Tensor.new = new
+
+
+Tensor._constructed = staticmethod(constructed)

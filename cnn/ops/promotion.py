@@ -10,8 +10,6 @@ import numpy as np
 from cnn import types
 from cnn.tensor import Tensor
 
-from ._register import function
-
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 _WIDE_UNSIGNED = ("uint16", "uint32", "uint64")
 _TITLES = {
@@ -112,23 +110,6 @@ def as_value(number, kind):
     return as_operand(number, kind)
 
 
-@function
-def promote_types(type1, type2):
-    """The type of a result computed from both. See torch.promote_types."""
-    kind = types.of_numpy(wider(type1.numpy, type2.numpy))
-    low = [t is types.bfloat16 or not t.is_floating_point for t in (type1, type2)]
-    return types.bfloat16 if types.bfloat16 in (type1, type2) and False not in low else kind
-
-
-@function
-def result_type(tensor=None, other=None, *, scalar=None, scalar1=None, scalar2=None):
-    """The type that an operation on both operands gives: tensors or numbers. See torch.result_type."""
-    given = [x for x in (tensor, other, scalar, scalar1, scalar2) if x is not None]
-    if len(given) != 2:
-        raise TypeError(f"result_type(): expected two tensors or numbers, got {len(given)}")
-    return common_type(*given)
-
-
 def common_type(*operands):
     """promote(), as one of cnn's types: bfloat16, which lies in float32, among them."""
     kind = types.of_numpy(promote(*operands))
@@ -136,12 +117,6 @@ def common_type(*operands):
     counting = [x for x in floating if x._a.ndim] or floating
     low = kind is types.float32 and counting and all(x._dtype is not None for x in counting)
     return types.bfloat16 if low else kind
-
-
-@function
-def can_cast(from_, to):
-    """True if a value of type `from_` may be cast to `to` under torch's rules."""
-    return may_cast(from_.numpy, to.numpy)
 
 
 def may_cast(a, b):

@@ -5,9 +5,8 @@ import operator
 
 import numpy as np
 
-from cnn import _cnn, types
+from cnn import _cnn, aliases, types
 from cnn._cnn import wrap_dim
-from cnn.autograd import aliases
 from cnn.autograd.function import Operation
 from cnn.errors import ShapeError, kind_name
 from cnn.tensor import Tensor

@@ -1,4 +1,4 @@
-/* alias: memory that more than one array sees. See cnn/autograd/aliases.py. */
+/* alias: memory that more than one array sees. See cnn/aliases.py. */
 #include "tape.h"
 
 /* What the base of an array holds on to: an array, borrowed, or NULL. as_strided puts an object in between. */

@@ -73,7 +73,7 @@ int tensor_become_view(struct tensor *t, struct tensor *source, PyObject *step, 
 /* The array at the bottom of the views, which owns the memory. */
 PyArrayObject *owner_of(PyArrayObject *array);
 
-/* Whether that one lies channels-last, so that it may be laid out anew (cnn/autograd/aliases.py). */
+/* Whether that one lies channels-last, so that it may be laid out anew (cnn/aliases.py). */
 int lies_turned(PyArrayObject *array);
 
 /* Whether nodes note where they were made, and backward looks for what went wrong: cnn/autograd/anomaly.py. */

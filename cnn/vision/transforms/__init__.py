@@ -75,6 +75,9 @@ __all__ = [
     "functional",
 ]
 
-from cnn.vision.transforms import v2  # it takes over the names above
+from cnn.vision.transforms import v2  # isort: skip
+
+vars(v2).update({name: globals()[name] for name in __all__})
+v2.__all__ += __all__
 
 __all__ += ["v2"]

@@ -7,12 +7,10 @@ import numpy as np
 
 from cnn import types
 from cnn.tensor import Tensor
-from cnn.vision import transforms
-from cnn.vision.transforms import *  # noqa: F403
 from cnn.vision.transforms import functional
 from cnn.vision.transforms.base import Transform
 
-__all__ = [*transforms.__all__, "Identity", "ToDtype", "ToImage", "Transform"]
+__all__ = ["Identity", "ToDtype", "ToImage", "Transform"]  # and all of cnn.vision.transforms, which adds it
 
 
 class ToImage(Transform):
