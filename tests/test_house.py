@@ -1,6 +1,7 @@
 """What the sources promise: which way they depend on each other, and how long they are."""
 
 import ast
+import itertools
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,3 +55,10 @@ def test_no_module_imports_one_that_imports_it():
     assert len(graph) > 150 and sum(map(len, graph.values())) > 600
     assert circle(graph) == []
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
+def test_no_file_is_longer_than_an_idea():
+    files = itertools.chain((ROOT / "csrc").rglob("*.[ch]"), (ROOT / "cnn").rglob("*.py"), ROOT.glob("*.py"))
+    lines = {p.relative_to(ROOT).as_posix(): len(p.read_text().splitlines()) for p in files}
+    assert len(lines) > 300
+    assert {p: n for p, n in lines.items() if n > 600} == {}

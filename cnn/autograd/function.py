@@ -128,7 +128,7 @@ class Operation(Node):
         raise NotImplementedError
 
     # apply(*args): a new node; forward on the arrays of the arguments; Tensors around its results; and, where one of
-    # the arguments wants a gradient, the node's place in the graph. In C (csrc/binding/node.c): every call comes by.
+    # the arguments wants a gradient, the node's place in the graph. In C (csrc/binding/apply.c): every call comes by.
     apply = classmethod(_cnn.apply)
 
     @classmethod

@@ -96,6 +96,11 @@ static inline int is_node_class(PyObject *object)
     return PyType_Check(object) && PyType_IsSubtype((PyTypeObject *)object, NodeType);
 }
 
+enum { MOST_ON_STACK = 16 }; /* arguments, without asking for memory */
+
+/* Gives a node, whose needs are set, a number and the edges that they ask for. -1 with an exception. */
+int node_link(struct node *node, PyObject *const *args, Py_ssize_t count);
+
 /* Puts a node, whose needs are set, into the graph between what it was made from and its outputs, Tensors that have
  * their arrays. -1 with an exception. */
 int node_record(struct node *node, PyObject *const *args, Py_ssize_t n_args, PyObject *const *outs, Py_ssize_t n_outs);
