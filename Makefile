@@ -49,7 +49,7 @@ SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 LEFT_OUT   = threads memory determinism serialization hostile_files atomic safetensors unpickle data_loader download \
 	get_data cifar_files matfile vision_datasets vision_models vision_transforms module as_torch lr_scheduler mistakes \
 	mistakes_files mistakes_learning foreign tensorboard plot vision_types notebook scripts solutions problem_1 \
-	packaging mutants submodules
+	packaging mutants submodules training
 SANITIZED  = $(filter-out $(LEFT_OUT:%=tests/test_%.py), $(wildcard tests/test_*.py))
 
 sanitize: $(VENV)/tested ## the tests of layers and entry points under gcc's address and undefined-behaviour sanitizers

@@ -4,7 +4,9 @@ import numpy as np
 
 import cnn
 import utils
+from cnn.errors import InputError
 from cnn.utils.data import Dataset
+from cnn.utils.matfile import read_images
 
 
 class DataFeed(Dataset):
@@ -19,7 +21,8 @@ class DataFeed(Dataset):
     """
 
     def __init__(self, root, trf, stats=None):
-        self.images, self.labels, self.name = utils.read_images(root)
+        utils.check_file(root)
+        self.images, self.labels, self.name = read_images(root)
         mean, std = utils.check_stats(stats, "stats") if trf else (np.zeros(3), np.ones(3))
         # (x / 255 - mean) / std as one multiplication and one subtraction, a scale and a shift for each colour.
         self.scale = (1 / (255 * std)).astype(np.float32).reshape(3, 1, 1)
@@ -42,3 +45,15 @@ class DataFeed(Dataset):
         x *= self.scale
         x -= self.shift
         return x
+
+
+def check_feed(feed, root, options):
+    """The images and labels of a data set must fit the network's inp_dim and out_dim."""
+    if not len(feed):
+        raise InputError(f"{root}: expected images, got none")
+    if list(feed.images.shape[1:]) != list(options["inp_dim"]):
+        got = list(feed.images.shape[1:])
+        raise InputError(f"{root}: expected images of inp_dim {list(options['inp_dim'])}, got {got}")
+    least, most = feed.labels.min(), feed.labels.max()
+    if least < 0 or most >= options["out_dim"]:
+        raise InputError(f"{root}: expected labels from 0 to {options['out_dim'] - 1} (out_dim), got {least} to {most}")

@@ -5,13 +5,12 @@
     python get_data.py --data shapes                the drawn data set; needs nothing
 
 Each .mat file holds `img`, N x 3072 float32 with pixels from 0 to 255 (red, green, blue, each row by row), `cls`,
-N labels as float32, and `name`, whose data it is. SciPy and MATLAB read them as they read the course's.
+N labels as float32, and `name`, whose data it is (`cnn.utils.matfile` writes it). SciPy and MATLAB read them as they
+read the course's.
 """
 
 import argparse
 import os
-import shutil
-import struct
 import sys
 
 import utils
@@ -40,12 +39,14 @@ def get_data(
     seed       of the drawn data set
     force      make them anew also where they are there
 
-    Raises DataNotFound, or utils.InputError for a copy that is damaged.
+    Raises DataNotFound, or InputError for a copy that is damaged.
     """
+    from cnn.utils import matfile
+
     both = ((trn_root, True), (val_root, False))
     missing = [(path, train) for path, train in both if force or not os.path.isfile(path)]
     if not missing:
-        name = name_in(trn_root)
+        name = matfile.name_in(matfile.read(trn_root), os.path.basename(trn_root))
         if data_root is not None:
             say(f"{trn_root} and {val_root} are there, with {name}; {data_root} was not looked into. To read it:")
             say(utils.command("get_data.py", "--force", "--data-root", os.fspath(data_root)))
@@ -53,7 +54,7 @@ def get_data(
     read, name = find_shapes(seed) if data == "shapes" else find_cifar10(data_root, offline, say)
     for path, train in missing:
         pixels, labels = read(train)
-        write_mat(path, pixels, labels, name)
+        matfile.write_images(path, pixels, labels, name)
         say(f"{path}: {len(labels)} images of {name}")
     return name
 
@@ -71,6 +72,7 @@ def find_shapes(seed):
 
 def find_cifar10(data_root, offline, say):
     """As find_shapes, for CIFAR-10 in data_root, in CNN_DATA_DIR, or downloaded to data_root."""
+    from cnn.errors import InputError
     from cnn.vision.datasets import DatasetError, DownloadError, cifar_files
 
     try:
@@ -88,52 +90,10 @@ def find_cifar10(data_root, offline, say):
         try:
             images = cifar_files.read(source, train, say_once)
         except DatasetError as problem:
-            raise utils.InputError(str(problem)) from None
+            raise InputError(str(problem)) from None
         return images.pixels, images.labels
 
     return read, "CIFAR-10"
-
-
-def write_mat(path, pixels, labels, name):
-    """Write pixels (N, 3, 32, 32), bytes, and N labels; the file has its name only when it is whole."""
-    import numpy as np
-    import scipy.io
-
-    from cnn.serialization.atomic import atomic_write
-
-    needed = pixels.size * 4 + (1 << 20)
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free
-    if free < needed:
-        raise utils.InputError(f"{path}: needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there")
-    with atomic_write(path) as file:
-        scipy.io.savemat(file, {"cls": np.array(labels, np.float32), "name": name})
-        append_matrix(file, "img", pixels.reshape(len(pixels), -1))
-
-
-def append_matrix(file, name, rows):
-    """Append the bytes `rows` (N, a multiple of 2) to a MATLAB 5 file as a matrix of float32.
-
-    SciPy would hold two float copies of 50,000 images for that, 1.2 GB; this converts a few columns at a time. The
-    layout is in "MAT-File Format" (The MathWorks): a matrix is four elements of a tag (type, bytes) and data. See
-    cnn.utils.matfile, which reads it.
-    """
-    import numpy as np
-
-    int8, int32, uint32, single, matrix = 1, 5, 6, 7, 14  # types of elements
-    single_class = 7
-    size = rows.size * 4
-    flags = struct.pack("<IIII", uint32, 8, single_class, 0)
-    shape = struct.pack("<IIii", int32, 8, *rows.shape)
-    title = struct.pack("<HH4s", int8, len(name), name.encode())  # up to 4 bytes stand inside the tag
-    file.write(struct.pack("<II", matrix, len(flags) + len(shape) + len(title) + 8 + size) + flags + shape + title)
-    file.write(struct.pack("<II", single, size))
-    for start in range(0, rows.shape[1], 64):
-        file.write(np.ascontiguousarray(rows[:, start : start + 64].T, np.float32))  # MATLAB keeps columns together
-
-
-def name_in(path):
-    """The name of the data set in a .mat file, as utils.read_images tells it too."""
-    return utils.mat_name(utils.read_mat(path), os.path.basename(path))
 
 
 def main():
@@ -161,15 +121,21 @@ def main():
     parser.add_argument("--offline", action="store_true", help="never use the network")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn data set (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="write the files anew if they are there")
-    options = vars(parser.parse_args())
+    try:
+        bring(vars(parser.parse_args()))
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was downloaded is kept, and the next run goes on from there")
+
+
+def bring(options):
+    from cnn.errors import InputError
+
     try:
         name = get_data(**options)
         print(f"{options['trn_root']} and {options['val_root']} hold {name}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; what was downloaded is kept, and the next run goes on from there")
     except DataNotFound as problem:
         sys.exit(f"{problem}\nOr go on without it: {utils.command('get_data.py', '--data', 'shapes')}")
-    except (utils.InputError, OSError) as problem:
+    except (InputError, OSError) as problem:
         sys.exit(f"get_data.py: {problem}")
 
 

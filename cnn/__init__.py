@@ -54,7 +54,7 @@ globals().update(ops.FUNCTIONS)  # again, for those that the layers have added
 
 
 def __getattr__(name):
-    if name in ("vision", "multiprocessing"):  # loaded when they are asked for
+    if name in ("vision", "multiprocessing", "training"):  # loaded when they are asked for
         import importlib
 
         return importlib.import_module(f"cnn.{name}")

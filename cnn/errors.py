@@ -6,7 +6,16 @@ RuntimeError for wrong shapes and types, where Python users expect the other.
 
 from cnn._cnn import DTypeError, ShapeError
 
-__all__ = ["CheckpointError", "DTypeError", "ShapeError", "is_torchs", "kind_name"]
+__all__ = ["CheckpointError", "DTypeError", "InputError", "ShapeError", "is_torchs", "kind_name", "one_line"]
+
+
+class InputError(ValueError):
+    """A value or a file from outside is not what it should be. The text is one line: what, expected, got."""
+
+
+def one_line(problem):
+    """The text of an error on one line; the name of its type where it has none."""
+    return " ".join(str(problem).split()) or type(problem).__name__
 
 
 def is_torchs(value):

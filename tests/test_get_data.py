@@ -14,8 +14,8 @@ from faulty_server import FaultySite
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import get_data as script  # noqa: E402
-import utils  # noqa: E402
+from cnn.errors import InputError  # noqa: E402
+from cnn.utils import matfile  # noqa: E402
 from get_data import DataNotFound, get_data  # noqa: E402
 
 scipy_io = pytest.importorskip("scipy.io")
@@ -39,7 +39,7 @@ def check_files(n=4):
         assert contents["img"].dtype == np.float32
         assert contents["cls"].dtype == np.float32
         np.testing.assert_array_equal(contents["cls"].ravel(), labels)
-        images, read_labels, name = utils.read_images(path)
+        images, read_labels, name = matfile.read_images(path)
         np.testing.assert_array_equal(images, pixels)
         assert read_labels.ravel().tolist() == labels
         assert name == "CIFAR-10"
@@ -105,19 +105,19 @@ def test_what_is_there_is_left_alone_and_only_what_is_missing_is_made(tmp_path):
 def test_a_students_own_file_keeps_its_file_name_as_name():
     for path in ("training.mat", "testing.mat"):
         scipy_io.savemat(path, {"img": np.full((2, 3072), 255, np.float32), "cls": np.zeros(2, np.float32)})
-    assert get_data(offline=True) == "training.mat" == utils.read_images("training.mat")[2]
+    assert get_data(offline=True) == "training.mat" == matfile.read_images("training.mat")[2]
 
 
 def test_the_drawn_set():
     from cnn.vision.datasets import Shapes
 
     name = get_data("a.mat", "b.mat", data="shapes", seed=3, say=lambda line: None)
-    images, labels, noted = utils.read_images("b.mat")
+    images, labels, noted = matfile.read_images("b.mat")
     assert name == noted == "drawn shapes"
     shapes = Shapes(train=False, seed=3)
     np.testing.assert_array_equal(images, shapes.data.transpose(0, 3, 1, 2))
     assert labels.ravel().tolist() == shapes.targets
-    assert len(utils.read_images("a.mat")[0]) == 10_000
+    assert len(matfile.read_images("a.mat")[0]) == 10_000
 
 
 def test_nowhere_says_what_to_do(monkeypatch):
@@ -139,7 +139,7 @@ def test_nowhere_says_what_to_do(monkeypatch):
 
 def test_a_damaged_copy_is_one_clear_line(tmp_path):
     copies.write_folder(tmp_path / "copy", copies.python_files() | {"data_batch_3": b"nonsense"})
-    with pytest.raises(utils.InputError) as caught:
+    with pytest.raises(InputError) as caught:
         get_data(data_root=str(tmp_path / "copy"), say=lambda line: None)
     assert "data_batch_3" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -152,8 +152,8 @@ def test_no_space_for_the_files(tmp_path, monkeypatch):
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(script.shutil, "disk_usage", lambda folder: Usage)
-    with pytest.raises(utils.InputError, match="training.mat: needs 1 MB, but only 0 MB are free"):
+    monkeypatch.setattr(matfile.shutil, "disk_usage", lambda folder: Usage)
+    with pytest.raises(InputError, match="training.mat: needs 1 MB, but only 0 MB are free"):
         get_data(data_root=str(tmp_path / "copy"), say=lambda line: None)
 
 
@@ -163,7 +163,7 @@ def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(script, "append_matrix", interrupted)
+    monkeypatch.setattr(matfile, "_append_matrix", interrupted)
     with pytest.raises(KeyboardInterrupt):
         get_data(data_root=str(tmp_path / "copy"), say=lambda line: None)
     assert os.listdir() == []

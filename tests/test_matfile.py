@@ -1,9 +1,12 @@
-"""cnn.utils.matfile: the same arrays as scipy.io.loadmat, and no file that ends in anything but ValueError."""
+"""cnn.utils.matfile: the arrays of scipy.io.loadmat, no file that ends in anything but ValueError, and data sets."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.io
 
+from cnn.errors import InputError
 from cnn.utils import matfile
 
 
@@ -86,3 +89,125 @@ def test_a_damaged_file_is_a_value_error_or_has_plausible_arrays(compressed, tmp
                 assert array.nbytes <= len(whole) or compressed
                 array.copy()
     assert refused > 100
+
+
+# ------------------------------------------------------------------------------------------------------------ data sets
+
+
+def draw(n, seed):
+    """n images, (n, 3072) of 0..255, and labels."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, 3072)), rng.integers(0, 10, n)
+
+
+def test_what_was_written_is_read_by_us_and_by_scipy(tmp_path):
+    images, labels = draw(7, 1)
+    images = images.astype(np.uint8).reshape(7, 3, 32, 32)
+    path = tmp_path / "own.mat"
+    matfile.write_images(path, images, labels.tolist(), "mine")
+    read, read_labels, name = matfile.read_images(path)
+    assert (read == images).all() and read_labels.ravel().tolist() == labels.tolist() and name == "mine"
+    contents = scipy.io.loadmat(path)
+    assert contents["img"].dtype == contents["cls"].dtype == np.float32
+    assert (contents["img"] == images.reshape(7, 3072)).all() and contents["name"].item() == "mine"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="gone.mat: no such file"):
+        matfile.read_images(tmp_path / "gone.mat")
+
+
+def test_pixels_stay_bytes_and_are_read_without_a_float_copy(tmp_path):
+    images, labels = draw(2000, 4)
+    scipy.io.savemat(tmp_path / "big.mat", {"img": images.astype(np.float32), "cls": labels.astype(np.float32)})
+    tracemalloc.start()
+    read, _, name = matfile.read_images(tmp_path / "big.mat")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read.dtype == np.uint8
+    assert read.nbytes == 2000 * 3072
+    assert name == "big.mat"
+    assert peak < 1.5 * read.nbytes
+    assert (read.reshape(2000, 3072) == images).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"dtype": np.float32}, {"dtype": np.float64}, {"dtype": np.uint8}, {"dtype": np.int64}]
+)
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("row_labels", [False, True])
+def test_mat_files_of_students_are_read_whatever_their_type(options, compressed, row_labels, tmp_path):
+    images, labels = draw(20, 6)
+    cls = labels.astype(options["dtype"])
+    contents = {
+        "other": np.eye(3),
+        "cls": cls if row_labels else cls[:, None],
+        "img": images.astype(options["dtype"]),
+        "x": 1,
+    }
+    scipy.io.savemat(tmp_path / "own.mat", contents, do_compression=compressed)
+    read, read_labels, name = matfile.read_images(tmp_path / "own.mat")
+    assert read.dtype == np.uint8
+    assert (read.reshape(20, 3072) == images).all()
+    assert read_labels.dtype == np.int64
+    assert (read_labels == labels[:, None]).all()
+    assert name == "own.mat"
+
+
+def test_pixels_that_are_not_whole_stay_float(tmp_path):
+    images, labels = draw(5, 6)
+    scipy.io.savemat(tmp_path / "own.mat", {"img": images * 0.5, "cls": labels})
+    read, _, _ = matfile.read_images(tmp_path / "own.mat")
+    assert read.dtype == np.float32
+    assert (read.reshape(5, 3072) == (images * 0.5).astype(np.float32)).all()
+
+
+def spoil_images(folder, **changes):
+    images, labels = draw(12, 8)
+    contents = {"img": images.astype(np.float32), "cls": labels.astype(np.float32)} | changes
+    scipy.io.savemat(folder / "bad.mat", {key: value for key, value in contents.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"img": None}, "expected the arrays 'img' and 'cls', got no 'img'"),
+        ({"cls": None}, "expected the arrays 'img' and 'cls', got no 'cls'"),
+        ({"img": np.zeros((12, 3071), np.float32)}, "expected 'img' as N x 3072 numbers, got (12, 3071) of float32"),
+        ({"img": np.zeros((12, 3, 32, 32), np.float32)}, "expected 'img' as N x 3072 numbers, got (12, 3, 32, 32)"),
+        ({"cls": np.zeros(11)}, "expected one whole number in 'cls' for each of the 12 images, got 11"),
+        ({"cls": np.full(12, 0.5)}, "expected one whole number in 'cls'"),
+        ({"img": np.full((12, 3072), 256.0)}, "expected pixels from 0 to 255 in 'img', got 256 to 256"),
+        ({"img": np.full((12, 3072), np.nan)}, "expected pixels from 0 to 255 in 'img', got nan"),
+        ({"img": np.full((12, 3072), 0.7, np.float32)}, "do not divide them by 255"),
+    ],
+)
+def test_a_wrong_data_file_is_named(changes, expected, tmp_path):
+    spoil_images(tmp_path, **changes)
+    with pytest.raises(InputError) as error:
+        matfile.read_images(tmp_path / "bad.mat")
+    assert str(tmp_path / "bad.mat") in str(error.value)
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_bytes_never_end_in_anything_but_an_error_that_names_the_file(tmp_path):
+    spoil_images(tmp_path)
+    whole = (tmp_path / "bad.mat").read_bytes()
+    rng = np.random.default_rng(3)
+    path, messages = tmp_path / "damaged.mat", []
+    for trial in range(60):
+        damaged = bytearray(whole[: rng.integers(0, len(whole))] if trial % 2 else whole)
+        for place in rng.integers(0, min(400, max(len(damaged), 1)), 3):
+            if damaged:
+                damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            images, labels, _ = matfile.read_images(path)
+        except InputError as error:
+            messages.append(str(error))
+        else:
+            assert images.shape[1:] == (3, 32, 32)
+            assert len(labels) == len(images)
+    assert len(messages) > 20
+    assert all(str(path) in message for message in messages)

@@ -1,4 +1,6 @@
-"""The six scripts: the command line, what a run keeps, Ctrl-C and exact resume, .mat files, and the errors.
+"""The six scripts: the command line, what a run keeps, Ctrl-C and resume, data, and the errors.
+
+cnn.training and cnn.utils.matfile have tests of their own.
 
 Runs are on a few hundred drawn images and finish in a second or two.
 """
@@ -23,13 +25,17 @@ import scipy.io
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from checkpoints import assert_same_checkpoint  # noqa: E402
+
 import algo_train  # noqa: E402
 import cnn  # noqa: E402
 import cnn.nn as nn  # noqa: E402
 import main  # noqa: E402
 import utils  # noqa: E402
 from build_net import CNN, ConvBlock, DenseBlock  # noqa: E402
+from cnn.errors import InputError  # noqa: E402
 from cnn.utils.data import DataLoader  # noqa: E402
+from cnn.utils.matfile import read_images  # noqa: E402
 from data_feed import DataFeed  # noqa: E402
 
 SMALL = ["--channels", "4", "4", "--hidden", "16", "--tbs", "50", "--vbs", "70", "--num-epochs", "3", "--lr", "3e-3"]
@@ -130,7 +136,7 @@ def test_every_key_of_the_course_is_an_option_and_has_a_default():
 
 
 def test_options_take_dashes_and_underscores_and_have_the_type_of_the_key():
-    options, given, resume = utils.read_options(
+    options, given, resume = main.read_options(
         main.opt_dict,
         {},
         [
@@ -156,11 +162,11 @@ def test_options_take_dashes_and_underscores_and_have_the_type_of_the_key():
     assert options["solver"] == "SGDM"
     assert resume is None
     assert given == {"num_epochs", "lr", "lr_sch", "gpu", "offline", "channels", "solver"}
-    assert utils.read_options(main.opt_dict, {}, ["--lr-sch"])[0]["lr_sch"] == []
+    assert main.read_options(main.opt_dict, {}, ["--lr-sch"])[0]["lr_sch"] == []
 
 
 def test_preset_course_has_the_values_of_the_course_and_gives_way_to_options():
-    options, _, _ = utils.read_options(main.opt_dict, {"course": main.course}, ["--preset", "course", "--tbs", "512"])
+    options, _, _ = main.read_options(main.opt_dict, {"course": main.course}, ["--preset", "course", "--tbs", "512"])
     assert (options["tbs"], options["vbs"], options["num_epochs"], options["lr"], options["wd"]) == (
         512,
         4096,
@@ -213,7 +219,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(args, expected, tmp_path):
     ],
 )
 def test_a_wrong_opt_dict_is_an_error_that_names_the_key(change, expected):
-    with pytest.raises(utils.InputError, match=re.escape(expected)):
+    with pytest.raises(InputError, match=re.escape(expected)):
         utils.check_options({**main.opt_dict, **change})
 
 
@@ -304,133 +310,6 @@ def test_resume_refuses_what_would_make_it_another_run(data, tmp_path):
 # ------------------------------------------------------------------------------------------------- exact resume, Ctrl-C
 
 
-def assert_same_checkpoint(path, other):
-    same(strip(cnn.load(path)), strip(cnn.load(other)), "")
-
-
-def strip(state):
-    """A checkpoint without the times and paths in it."""
-    state = dict(state)
-    state.pop("seconds")
-    state["options"] = {key: value for key, value in state["options"].items() if key not in ("num_epochs", "run_root")}
-    state["history"] = [{key: value for key, value in row.items() if key != "minutes"} for row in state["history"]]
-    return state
-
-
-def same(a, b, where):
-    assert type(a) is type(b), where
-    if isinstance(a, dict):
-        assert list(a) == list(b), where
-        for key in a:
-            same(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            same(x, y, f"{where}/{i}")
-    elif isinstance(a, cnn.Tensor):
-        assert a.dtype == b.dtype, where
-        assert a.numpy().tobytes() == b.numpy().tobytes(), where
-    else:
-        assert a == b, where
-
-
-class Restless(nn.Module):
-    """A network whose forward pass has side effects: dropout draws random numbers, batch norm moves its statistics.
-
-    It counts its forward passes, and raises KeyboardInterrupt in the middle of the chosen one.
-    """
-
-    def __init__(self, interrupt_at=None):
-        super().__init__()
-        self.calls, self.interrupt_at = 0, interrupt_at
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 4, 5, stride=4), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten()
-        )
-        self.head = nn.Linear(4 * 7 * 7, 10)
-
-    def forward(self, x):
-        x = self.body(x)
-        self.calls += 1
-        if self.calls == self.interrupt_at:
-            raise KeyboardInterrupt
-        return self.head(x)
-
-
-class CutShort(DataLoader):
-    """Raises KeyboardInterrupt where an epoch begins: random numbers are drawn for its order, and no batch is made."""
-
-    epochs = cut = 0
-
-    def __iter__(self):
-        batches = super().__iter__()
-        self.epochs += 1
-        if self.epochs == self.cut:
-            next(batches)
-            raise KeyboardInterrupt
-        return batches
-
-
-def train_restless(data, folder, interrupt_at=None, resume=None, cut_epoch=0):
-    """Three epochs on the small data set; True if they were interrupted."""
-    options = {
-        **main.opt_dict,
-        "tbs": 50,
-        "vbs": 70,
-        "num_epochs": 3,
-        "lr": 3e-3,
-        "lr_sch": [1],
-        "val_cycle": 4,
-        "coll_cycle": 2,
-    }
-    options |= {"run_root": str(folder), "data_name": "tiny", "trn_size": 430, "val_size": 130, "resume": resume}
-    cnn.manual_seed(3)
-    feeds = [
-        DataFeed(data / name, True, {"mean": [0.5] * 3, "std": [0.25] * 3}) for name in ("training.mat", "testing.mat")
-    ]
-    loaders = CutShort(feeds[0], 50, shuffle=True), DataLoader(feeds[1], 70, shuffle=True)
-    loaders[0].cut = cut_epoch
-    try:
-        algo_train.sup_trn(Restless(interrupt_at), *loaders, options)
-    except KeyboardInterrupt:
-        return True
-    return False
-
-
-def test_an_interrupted_run_resumes_to_the_same_bits_wherever_it_was_cut(data, tmp_path):
-    assert not train_restless(data, tmp_path / "whole")
-    whole = tmp_path / "whole" / "cifar_cnn" / "last.pt"
-    # 27 training passes and 7 validations of 2 passes: the cuts are in both, and at the ends of epochs.
-    for cut in (1, 2, 5, 6, 7, 12, 13, 14, 20, 27, 34, 40, 41):
-        folder = tmp_path / str(cut)
-        last = folder / "cifar_cnn" / "last.pt"
-        assert train_restless(data, folder, interrupt_at=cut), cut
-        assert not train_restless(data, folder, resume=cnn.load(last))
-        assert_same_checkpoint(whole, last)
-
-
-def test_a_run_cut_between_two_epochs_resumes_to_the_same_bits(data, tmp_path):
-    assert not train_restless(data, tmp_path / "whole")
-    whole = tmp_path / "whole" / "cifar_cnn" / "last.pt"
-    for cut in (1, 2, 3):
-        folder = tmp_path / str(cut)
-        last = folder / "cifar_cnn" / "last.pt"
-        assert train_restless(data, folder, cut_epoch=cut), cut
-        assert not train_restless(data, folder, resume=cnn.load(last))
-        assert_same_checkpoint(whole, last)
-
-
-def test_a_run_interrupted_again_and_again_still_gives_the_same_bits(data, tmp_path):
-    train_restless(data, tmp_path / "whole")
-    last = tmp_path / "often" / "cifar_cnn" / "last.pt"
-    stopped = train_restless(data, tmp_path / "often", interrupt_at=3)
-    cuts = 1
-    while stopped:
-        stopped = train_restless(data, tmp_path / "often", interrupt_at=6, resume=cnn.load(last))
-        cuts += 1
-    assert cuts > 5
-    assert_same_checkpoint(tmp_path / "whole" / "cifar_cnn" / "last.pt", last)
-
-
 @pytest.mark.timeout(300)
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(data, tmp_path):
     args = files(data) + SMALL + ["--num-epochs", "12", "--display-freq", "1"]
@@ -466,21 +345,6 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(data, tmp_path):
         assert_same_checkpoint(whole_file, folder / "runs/cifar_cnn/last.pt")
 
 
-def test_ctrl_c_waits_while_weights_change():
-    steps = []
-
-    def change():
-        with utils.without_interrupt():
-            os.kill(os.getpid(), signal.SIGINT)
-            steps.append("weights")
-            steps.append("records")
-
-    with pytest.raises(KeyboardInterrupt):
-        change()
-    assert steps == ["weights", "records"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 # ------------------------------------------------------------------------------------------------------- runs that fail
 
 
@@ -501,17 +365,6 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_place(data, tmp_path):
     assert re.search(
         r"the loss is (nan|inf) at iteration \d+: .* not finite. Lower --lr \(now 1e\+25\)", done.stderr
     ), done.stderr
-
-
-def test_a_layer_that_gives_nan_is_named(data):
-    class Broken(nn.Module):
-        def forward(self, x):
-            return x * float("nan")
-
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10), Broken())
-    loader = DataLoader(DataFeed(data / "training.mat", False), 50)
-    with pytest.raises(utils.TrainingStopped, match="2 gives values that are not finite"):
-        algo_train.sup_trn(net, loader, loader, {**without_files(), "tbs": 50, "trn_size": 430, "val_size": 430})
 
 
 # ----------------------------------------------------------------------------------------------------- folders of runs
@@ -540,22 +393,6 @@ def test_each_run_has_a_folder_of_its_own_and_resume_finds_the_latest(data, tmp_
     (tmp_path / "elsewhere.pt").write_bytes(before)  # not in its run's folder: that may hold another run by now
     more = run(["--resume", "elsewhere.pt", "--num-epochs", "2"], tmp_path)
     assert "results go to runs/cifar_cnn-4" in more.stdout and last.read_bytes() == before
-
-
-def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
-    options = {"run_root": str(tmp_path), "tag": "t"}
-    first, lock = utils.take_folder(options)
-    second, other = utils.take_folder(options)
-    assert (first, second) == (str(tmp_path / "t"), str(tmp_path / "t-2"))
-    with pytest.raises(utils.InputError, match="t: another run is going on there"):
-        utils.take_folder({**options, "resume": {"run": "t"}})
-    script = f"import utils; print(utils.take_folder({options!r})[0])"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == str(tmp_path / "t-3") + "\n", done.stderr
-    lock.close()
-    assert utils.take_folder({**options, "resume": {"run": "t"}})[0] == first
-    other.close()
-    assert utils.take_folder(options)[0] == second  # nothing was written to it
 
 
 # ---------------------------------------------------------------------------------------------------- what can be typed
@@ -591,16 +428,6 @@ def test_a_data_root_that_is_not_looked_into_is_said(data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "training.mat and testing.mat are there, with tiny; /nope was not looked into" in done.stdout
     assert "get_data.py --force --data-root /nope" in done.stdout
-
-
-def test_the_bar_fits_80_columns():
-    from tqdm import tqdm
-
-    shown = tqdm.format_meter(
-        1234, 39100, 100.0, 80, "drawn shapes", bar_format=utils.BAR, postfix="loss 1.234 acc 45.6% best 61.2%"
-    )
-    assert shown.endswith("loss 1.234 acc 45.6% best 61.2%") and len(shown) <= 80
-    assert shown.index("| ") - shown.index("|") >= 5
 
 
 def without_files():
@@ -679,53 +506,6 @@ def test_changing_an_item_leaves_the_data_set_alone(data):
     assert feed[3][1].item() == before[1]
 
 
-def test_pixels_stay_bytes_and_are_read_without_a_float_copy(tmp_path):
-    images, labels = draw(2000, 4)
-    scipy.io.savemat(tmp_path / "big.mat", {"img": images.astype(np.float32), "cls": labels.astype(np.float32)})
-    import tracemalloc
-
-    tracemalloc.start()
-    read, _, name = utils.read_images(tmp_path / "big.mat")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert read.dtype == np.uint8
-    assert read.nbytes == 2000 * 3072
-    assert name == "big.mat"
-    assert peak < 1.5 * read.nbytes
-    assert (read.reshape(2000, 3072) == images).all()
-
-
-@pytest.mark.parametrize(
-    "options", [{"dtype": np.float32}, {"dtype": np.float64}, {"dtype": np.uint8}, {"dtype": np.int64}]
-)
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("row_labels", [False, True])
-def test_mat_files_of_students_are_read_whatever_their_type(options, compressed, row_labels, tmp_path):
-    images, labels = draw(20, 6)
-    cls = labels.astype(options["dtype"])
-    contents = {
-        "other": np.eye(3),
-        "cls": cls if row_labels else cls[:, None],
-        "img": images.astype(options["dtype"]),
-        "x": 1,
-    }
-    scipy.io.savemat(tmp_path / "own.mat", contents, do_compression=compressed)
-    read, read_labels, name = utils.read_images(tmp_path / "own.mat")
-    assert read.dtype == np.uint8
-    assert (read.reshape(20, 3072) == images).all()
-    assert read_labels.dtype == np.int64
-    assert (read_labels == labels[:, None]).all()
-    assert name == "own.mat"
-
-
-def test_pixels_that_are_not_whole_stay_float(tmp_path):
-    images, labels = draw(5, 6)
-    scipy.io.savemat(tmp_path / "own.mat", {"img": images * 0.5, "cls": labels})
-    read, _, _ = utils.read_images(tmp_path / "own.mat")
-    assert read.dtype == np.float32
-    assert (read.reshape(5, 3072) == (images * 0.5).astype(np.float32)).all()
-
-
 def test_our_files_serve_the_scripts_of_the_course(finished, data):
     """What the course's own utils.py and DataFeed do with the files."""
     folder, _ = finished
@@ -758,7 +538,7 @@ def test_accuracy_and_loss_weigh_a_smaller_last_batch_with_its_size(data):
 
 
 def test_sup_trn_returns_what_the_course_expects(data):
-    stats = utils.cal_stats(utils.read_images(data / "training.mat")[0])
+    stats = utils.cal_stats(read_images(data / "training.mat")[0])
     trn, val = (DataFeed(data / name, True, stats) for name in ("training.mat", "testing.mat"))
     opt_dict = {
         **without_files(),
@@ -784,57 +564,6 @@ def test_sup_trn_returns_what_the_course_expects(data):
 
 
 # -------------------------------------------------------------------------------------------------------- damaged files
-
-
-def spoil_images(folder, **changes):
-    images, labels = draw(12, 8)
-    contents = {"img": images.astype(np.float32), "cls": labels.astype(np.float32)} | changes
-    scipy.io.savemat(folder / "bad.mat", {key: value for key, value in contents.items() if value is not None})
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"img": None}, "expected the arrays 'img' and 'cls', got no 'img'"),
-        ({"cls": None}, "expected the arrays 'img' and 'cls', got no 'cls'"),
-        ({"img": np.zeros((12, 3071), np.float32)}, "expected 'img' as N x 3072 numbers, got (12, 3071) of float32"),
-        ({"img": np.zeros((12, 3, 32, 32), np.float32)}, "expected 'img' as N x 3072 numbers, got (12, 3, 32, 32)"),
-        ({"cls": np.zeros(11)}, "expected one whole number in 'cls' for each of the 12 images, got 11"),
-        ({"cls": np.full(12, 0.5)}, "expected one whole number in 'cls'"),
-        ({"img": np.full((12, 3072), 256.0)}, "expected pixels from 0 to 255 in 'img', got 256 to 256"),
-        ({"img": np.full((12, 3072), np.nan)}, "expected pixels from 0 to 255 in 'img', got nan"),
-        ({"img": np.full((12, 3072), 0.7, np.float32)}, "do not divide them by 255"),
-    ],
-)
-def test_a_wrong_data_file_is_named(changes, expected, tmp_path):
-    spoil_images(tmp_path, **changes)
-    with pytest.raises(utils.InputError) as error:
-        utils.read_images(tmp_path / "bad.mat")
-    assert str(tmp_path / "bad.mat") in str(error.value)
-    assert expected in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_damaged_bytes_never_end_in_anything_but_an_error_that_names_the_file(tmp_path):
-    spoil_images(tmp_path)
-    whole = (tmp_path / "bad.mat").read_bytes()
-    rng = np.random.default_rng(3)
-    path, messages = tmp_path / "damaged.mat", []
-    for trial in range(60):
-        damaged = bytearray(whole[: rng.integers(0, len(whole))] if trial % 2 else whole)
-        for place in rng.integers(0, min(400, max(len(damaged), 1)), 3):
-            if damaged:
-                damaged[place] = rng.integers(0, 256)
-        path.write_bytes(damaged)
-        try:
-            images, labels, _ = utils.read_images(path)
-        except utils.InputError as error:
-            messages.append(str(error))
-        else:
-            assert images.shape[1:] == (3, 32, 32)
-            assert len(labels) == len(images)
-    assert len(messages) > 20
-    assert all(str(path) in message for message in messages)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ PYTHON = "cnn/autograd,cnn/optim"
 LEFT_OUT = {
     "atomic", "cifar_files", "download", "get_data", "hostile_files", "matfile", "mistakes_files", "mutants",
     "notebook", "packaging", "plot", "safetensors", "scripts", "solutions", "submodules", "tensorboard",
-    "unpickle", "vision_datasets", "vision_models", "vision_transforms", "vision_types",
+    "training", "unpickle", "vision_datasets", "vision_models", "vision_transforms", "vision_types",
 }  # fmt: skip
 
 
