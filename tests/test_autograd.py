@@ -229,6 +229,25 @@ def test_double_backward_says_that_it_is_not_supported():
     assert x.grad is None
 
 
+def test_a_gradient_takes_the_type_of_its_leaf():
+    class Doubled(cnn.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return (2 * g).double()
+
+    x = cnn.ones(3, requires_grad=True)
+    Doubled.apply(x).sum().backward()
+    assert x.grad.dtype is cnn.float32 and x.grad.tolist() == [2, 2, 2]
+    handle = x.register_hook(lambda g: g.double())
+    (x * 3).sum().backward()
+    handle.remove()
+    assert x.grad.dtype is cnn.float32 and x.grad.tolist() == [5, 5, 5]
+
+
 def test_functions_with_a_vjp_or_without_a_backward():
     class Square(cnn.autograd.Function):
         @staticmethod

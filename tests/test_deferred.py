@@ -374,6 +374,23 @@ def test_groups_behind_a_relu_leave_the_heap_alone(watch):
     assert run_script(script, **watch) == "done\n"
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd", "precise", "channels", "planes"])
+def test_an_empty_batch_leaves_the_heap_alone(algorithm):
+    script = f"""
+        import cnn
+        from cnn import nn
+
+        cnn.backends.conv.algorithm = {algorithm!r}
+        for kernel, groups, stride in ((3, 1, 1), (5, 1, 1), (3, 32, 1), (3, 8, 2), (1, 1, 1)):
+            net = nn.Conv2d(32, 32, kernel, stride, kernel // 2, groups=groups)
+            x = cnn.zeros(0, 32, 9, 9, requires_grad=True)
+            net(x).sum().backward()
+            assert not net.weight.grad.any() and not net.bias.grad.any() and x.grad.shape == x.shape
+        print("done")
+    """
+    assert run_script(script, CNN_GUARD="1") == "done\n"
+
+
 def test_bias_changed_before_backward():
     """torch does not save the bias of a batch norm, so nobody may mind; but then the outputs cannot be told from it."""
     results = []

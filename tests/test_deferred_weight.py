@@ -1,6 +1,7 @@
 """The gradient of a large linear weight waits for an optimiser that forms it as it goes: nobody can tell."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -242,3 +243,6 @@ def test_factors_that_do_not_fit():
             _cnn.sgd([w], [factors], *rest)
     with pytest.raises(ValueError, match="matrix"):
         _cnn.sgd([w.reshape(-1)], [(dy, x)], *rest)
+    references = [sys.getrefcount(a) for a in (w, dy, x)]
+    _cnn.sgd([w], [(dy, x)], *rest)
+    assert [sys.getrefcount(a) for a in (w, dy, x)] == references

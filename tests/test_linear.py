@@ -189,7 +189,7 @@ class TestErrors:
                 None,
                 r"input has 512 features in its last dimension, but weight \(10, 400\) expects 400",
             ),
-            ((2, 4), (3, 4), (4,), r"linear: bias has 4 values, but weight \(3, 4\) gives 3 outputs"),
+            ((2, 4), (3, 4), (7,), r"linear: bias has 7 values, but weight \(3, 4\) gives 3 outputs"),
             ((2, 4), (3, 4), (3, 1), r"linear: bias must have 1 dimensions, got shape \(3, 1\)"),
             ((2, 4), (3, 4, 1), None, r"linear: weight must have 2 dimensions, got shape \(3, 4, 1\)"),
             ((), (3, 4), None, r"linear: input must have at least one dimension, got a scalar"),

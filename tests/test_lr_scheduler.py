@@ -277,8 +277,17 @@ def test_the_order_of_the_two_steps():
         scheduler.step()
 
 
-def test_get_lr_from_outside_warns():
-    _, scheduler = build("ours", "ExponentialLR", 0.5)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ExponentialLR", (0.5,)), ("StepLR", (3,)), ("MultiStepLR", ([2, 3],)), ("ConstantLR", ()), ("LinearLR", ()),
+        ("PolynomialLR", ()), ("CosineAnnealingLR", (5,)), ("CosineAnnealingWarmRestarts", (5,)),
+        ("CyclicLR", (0.01, 0.1)), ("OneCycleLR", (0.1, 10)), ("LambdaLR", (lambda epoch: 0.9**epoch,)),
+        ("MultiplicativeLR", (lambda epoch: 0.9,)),
+    ],
+)  # fmt: skip
+def test_get_lr_from_outside_warns(name, arguments):
+    _, scheduler = build("ours", name, *arguments)
     with pytest.warns(UserWarning, match="please use `get_last_lr"):
         scheduler.get_lr()
 

@@ -55,7 +55,7 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(
                 f"params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                f"but got {_type_name(params)}"
+                f"but got {params.type()}"
             )
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -326,14 +326,6 @@ def _registered(hooks, hook, prepend):
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
-
-
-def _type_name(value):
-    """What torch calls a type in its messages: a tensor by its old name, others with their module."""
-    if isinstance(value, Tensor):
-        return value.type()
-    cls = type(value)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _fitted(param, value, key=None):

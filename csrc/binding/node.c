@@ -397,7 +397,7 @@ static PyMemberDef node_members[] = {
     FIELD("_metadata", metadata),
     FIELD("_hooks", hooks),
     FIELD("_output_hooks", output_hooks),
-    {"_number", T_LONGLONG, offsetof(struct node, number), 0, NULL},
+    {"_number", T_LONGLONG, offsetof(struct node, number), READONLY, NULL},
     {"_outputs", T_PYSSIZET, offsetof(struct node, outputs), 0, NULL},
     {"_freed", T_BOOL, offsetof(struct node, freed), 0, NULL},
     {NULL, 0, 0, 0, NULL},
