@@ -2,6 +2,7 @@
 tests that cover the changed line until one fails.
 
     make mutants ARGS="--count 300 --seed 1"
+    make mutants ARGS="--again survivors.txt --tests tests/test_linear.py"    what a new test does to the survivors
 
 Prints the share that the tests killed, and every survivor. A mutant that does not compile, or compiles to the same
 machine code, does not count. See docs/testing.md.
@@ -54,6 +55,14 @@ def tests_for(mutant, known):
     stem = Path(mutant.path).stem
     order = lambda t: (stem not in known["files"][t], known["seconds"][t])  # noqa: E731
     return [known["files"][t] for t in sorted(tests, key=order)]
+
+
+def printed(path, by_line):
+    """The mutants that a file lists, as they are printed; those whose line is another one by now are left out."""
+    known = {str(m): m for mutants in by_line.values() for m in mutants}
+    lines = Path(path).read_text().splitlines()
+    texts = ("\n".join(lines[i : i + 3]) for i in range(len(lines)))
+    return [known[text] for text in texts if text in known]
 
 
 class Bench:
@@ -121,14 +130,19 @@ def main():
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="mutants tried at a time (the cores)")
     parser.add_argument("--budget", type=float, default=240, help="seconds of tests a mutant at most (240)")
+    parser.add_argument("--again", metavar="FILE", help="the mutants that this file lists, as --list prints them")
+    parser.add_argument("--tests", nargs="+", metavar="FILE", help="run these test files, whatever they cover")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     options = parser.parse_args()
     source = drawn(all_mutants(), options.seed)
+    if options.again:
+        chosen = printed(options.again, all_mutants())
+        source, options.count = iter(chosen), len(chosen)
     if options.list:
         for _ in range(options.count):
             print(next(source))
         return
-    known = coverage(options.workers, lambda line: print(line, flush=True))
+    known = None if options.tests else coverage(options.workers, lambda line: print(line, flush=True))
     lock, verdicts, begin = threading.Lock(), {}, time.monotonic()
 
     def work(number):
@@ -137,8 +151,10 @@ def main():
             with lock:
                 if len(verdicts) >= options.count:
                     return
-                mutant = next(source)
-            tests = tests_for(mutant, known)
+                mutant = next(source, None)
+            if mutant is None:
+                return
+            tests = options.tests or tests_for(mutant, known)
             verdict = bench.attempt(mutant, tests, options.budget)
             with lock:
                 if verdict is None or len(verdicts) >= options.count:
