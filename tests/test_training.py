@@ -290,6 +290,23 @@ def test_wrong_arguments_are_named(change, expected):
         small_run(**change)
 
 
+def test_an_epoch_that_is_not_closed_is_an_error_not_an_endless_loop():
+    with small_run() as run, pytest.raises(RuntimeError, match="epoch 1 was not closed: .* run.end_of_epoch"):
+        for _ in run.epochs_left():
+            pass
+
+
+def test_a_checkpoint_with_a_schedule_wants_one(tmp_path):
+    go(small_run(folder=tmp_path, epochs=1))
+    run = small_run(folder=tmp_path, epochs=1)
+    scheduler = optim.lr_scheduler.StepLR(run.optimizer, 1)
+    with pytest.raises(InputError, match="resume: expected a checkpoint with a schedule, got one without"):
+        training.Run(run.net, run.optimizer, run.loader, 2, scheduler=scheduler, resume=tmp_path / "last.pt")
+    go(training.Run(run.net, run.optimizer, run.loader, 1, scheduler=scheduler, folder=tmp_path))
+    with pytest.raises(InputError, match="resume: expected a checkpoint without a schedule, got one with it"):
+        training.Run(run.net, run.optimizer, run.loader, 2, resume=tmp_path / "last.pt")
+
+
 def test_a_run_without_batches_is_refused():
     with pytest.raises(InputError, match="expected batches to train with, got an empty loader"):
         training.Run(nn.Linear(1, 1), None, [], 1)

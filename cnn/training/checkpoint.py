@@ -91,6 +91,9 @@ def state_of(run):
 def go_on_from(run, state):
     """Put a Run where the checkpoint left off: its records, network, optimiser and schedule, and the random numbers."""
     _check(state, "Run: resume", "a run")
+    if (run.scheduler is None) != (state["schedule"] is None):
+        words = ("without a schedule", "one with it") if run.scheduler is None else ("with a schedule", "one without")
+        raise InputError(f"Run: resume: expected a checkpoint {words[0]}, got {words[1]}")
     for key in _COUNTS:
         setattr(run, key, state[key])
     run.history.sums, run.history.info, run.history.rows = state["sums"], state["info"], state["history"]

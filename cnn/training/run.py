@@ -138,7 +138,10 @@ class Run:
         """The numbers of the epochs to come, the first is 1. Each of them ends with `end_of_epoch`."""
         self._validate_if_due()  # a resumed run that was stopped in its validation
         while self.epoch < self.epochs:
-            yield self.epoch + 1
+            number = self.epoch + 1
+            yield number
+            if self.epoch < number:
+                raise RuntimeError(f"Run: epoch {number} was not closed: `with run.end_of_epoch():` belongs behind it")
 
     def batches(self):
         """The batches of this epoch; a resumed run leaves out those it has had."""
