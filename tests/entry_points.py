@@ -83,10 +83,9 @@ define(
     lambda r: {"input": real(r, *SHAPE)},
     changed=("input",),
 )
-define("relu_backward", lambda r: {"grad_output": real(r, *SHAPE), "output": real(r, *SHAPE)})
 define(
-    "sigmoid_backward tanh_backward silu_backward logsigmoid_backward hardswish_backward hardsigmoid_backward "
-    "gelu_backward gelu_tanh_backward",
+    "relu_backward sigmoid_backward tanh_backward silu_backward logsigmoid_backward hardswish_backward "
+    "hardsigmoid_backward gelu_backward gelu_tanh_backward",
     lambda r: {"grad_output": real(r, *SHAPE), "saved": real(r, *SHAPE)},
 )
 

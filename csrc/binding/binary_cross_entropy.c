@@ -1,27 +1,6 @@
-/* binary_cross_entropy: (x, target, each or None, p, reduction) -> loss;  (dy, x, target, each or None, p, reduction)
- * -> dx (or dt). See csrc/kernels/binary_cross_entropy.c. */
-#include "pair_loss.h"
-
-PyObject *py_binary_cross_entropy_forward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
-{
-    pair_loss_kernel *kernels[] = {kernels_for(REAL_F32)->binary_cross_entropy_forward,
-                                   kernels_for(REAL_F64)->binary_cross_entropy_forward};
-    return pair_loss_binding("binary_cross_entropy", args, nargs, kernels);
-}
-
-PyObject *py_binary_cross_entropy_backward(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
-{
-    pair_slope_kernel *kernels[] = {kernels_for(REAL_F32)->binary_cross_entropy_backward,
-                                    kernels_for(REAL_F64)->binary_cross_entropy_backward};
-    return pair_slope_binding("binary_cross_entropy", args, nargs, kernels);
-}
-
-PyObject *py_binary_cross_entropy_backward_target(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
-{
-    pair_slope_kernel *kernels[] = {kernels_for(REAL_F32)->binary_cross_entropy_backward_target,
-                                    kernels_for(REAL_F64)->binary_cross_entropy_backward_target};
-    return pair_slope_binding("binary_cross_entropy", args, nargs, kernels);
-}
+/* binary_cross_entropy: (x) -> how many values are not in [0, 1]; the loss itself is in pair_loss.c.
+ * See csrc/kernels/binary_cross_entropy.c. */
+#include "binding.h"
 
 PyObject *py_outside_unit(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {

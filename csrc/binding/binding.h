@@ -62,6 +62,13 @@ int parse_size(PyObject *object, const char *function, const char *name, ptrdiff
 /* A Python number; -1 with TypeError. */
 int parse_double(PyObject *object, const char *function, const char *name, double *out);
 
+/* The i-th of names like "alpha, scale"; returns `name`. */
+enum { NAME_SIZE = 32 };
+const char *nth_name(const char *names, int i, char name[NAME_SIZE]);
+
+/* `count` Python numbers, named so; -1 with TypeError. */
+int parse_doubles(PyObject *const *args, const char *function, const char *names, int count, double *out);
+
 /* The items of a sequence as a tuple of our own (a list might lose its items while the GIL is released); NULL with
  * TypeError. `name` is that of the items, in the plural. */
 PyObject *items_arg(PyObject *object, const char *function, const char *name);

@@ -313,6 +313,28 @@ int parse_double(PyObject *object, const char *function, const char *name, doubl
     return 0;
 }
 
+const char *nth_name(const char *names, int i, char name[NAME_SIZE])
+{
+    while (i-- > 0) {
+        names = strchr(names, ',') + strlen(", ");
+    }
+    snprintf(name, NAME_SIZE, "%.*s", (int)strcspn(names, ","), names);
+    return name;
+}
+
+int parse_doubles(PyObject *const *args, const char *function, const char *names, int count, double *out)
+{
+    for (int i = 0; i < count; i++) {
+        char name[NAME_SIZE];
+        if (PyFloat_CheckExact(args[i])) {
+            out[i] = PyFloat_AS_DOUBLE(args[i]);
+        } else if (parse_double(args[i], function, nth_name(names, i, name), &out[i]) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 PyObject *items_arg(PyObject *object, const char *function, const char *name)
 {
     PyObject *items = PySequence_Tuple(object);

@@ -6,6 +6,25 @@
 
 PyObject *ShapeError, *DTypeError;
 
+/* The functions of a row of kernels/families.h. */
+#define COMMA_0
+#define COMMA_1 ", "
+#define COMMA_2 ", "
+#define COMMA_3 ", "
+#define F_COPIES(name, arguments)
+#define F_IN_PLACE(name, arguments) F(name##_forward_, arguments " -> x, changed in place")
+#define F_POINTWISE(name, shown, saved, in_place, settings, names) \
+    F(name##_forward, "(x" COMMA_##settings names ") -> y")        \
+    F_##in_place(name, "(x" COMMA_##settings names ")") F_BACKWARD(name##_backward, shown, saved, settings, names)
+#define F_BACKWARD(name, shown, saved, settings, names) F(name, "(dy, " #saved COMMA_##settings names ") -> dx")
+#define F_LOSS(name)                                                     \
+    F(name##_forward, "(x, target, each or None, p, reduction) -> loss") \
+    F(name##_backward, "(dy, x, target, each or None, p, reduction) -> dx")
+#define F_LOSS_OF_TARGET(name) \
+    F_LOSS(name) F(name##_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")
+#define F_OPTIMISER(name, states, optional, numbers, doubles, flags, state_names, number_names, setting_names) \
+    F(name, "(parameters, gradients, " state_names COMMA_##numbers number_names ", " setting_names ")")
+
 /* Every Python function of the module, once: name, what it takes and returns. */
 #define FUNCTIONS(F)                                                                                                   \
     F(set_tensor_class, "(cnn.Tensor): what apply makes")                                                              \
@@ -36,23 +55,6 @@ PyObject *ShapeError, *DTypeError;
     F(group_norm_forward, "(x, groups, weight or None, bias or None, eps) -> (y, mean, invstd)")                       \
     F(group_norm_backward,                                                                                             \
       "(dy, x, groups, weight or None, mean, invstd, want_dx, want_parameters) -> (dx, dweight, dbias)")               \
-    F(mse_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                             \
-    F(mse_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                          \
-    F(l1_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                              \
-    F(l1_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                           \
-    F(smooth_l1_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                       \
-    F(smooth_l1_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                    \
-    F(huber_loss_forward, "(x, target, each or None, p, reduction) -> loss")                                           \
-    F(huber_loss_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                        \
-    F(binary_cross_entropy_forward, "(x, target, each or None, p, reduction) -> loss")                                 \
-    F(binary_cross_entropy_backward, "(dy, x, target, each or None, p, reduction) -> dx")                              \
-    F(binary_cross_entropy_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")                       \
-    F(binary_cross_entropy_with_logits_forward, "(x, target, each or None, p, reduction) -> loss")                     \
-    F(binary_cross_entropy_with_logits_backward, "(dy, x, target, each or None, p, reduction) -> dx")                  \
-    F(binary_cross_entropy_with_logits_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")           \
-    F(kl_div_forward, "(x, target, each or None, p, reduction) -> loss")                                               \
-    F(kl_div_backward, "(dy, x, target, each or None, p, reduction) -> dx")                                            \
-    F(kl_div_backward_target, "(dy, x, target, each or None, p, reduction) -> dt")                                     \
     F(outside_unit, "(x) -> how many values are not in [0, 1]")                                                        \
     F(batch_norm_forward,                                                                                              \
       "(x, weight, bias, running_mean, running_var, training, momentum, eps, relu) -> (y, mean, invstd)")              \
@@ -97,9 +99,6 @@ PyObject *ShapeError, *DTypeError;
     F(interpolate_forward, "(x, row sources, row weights, column sources, column weights) -> y")                       \
     F(interpolate_backward, "(dy, row sources, row weights, column sources, column weights, H, W) -> dx")              \
     F(image_batch, "(images, indices, moves, table, height, width) -> y (N,C,height,width)")                           \
-    F(relu_forward, "(x) -> y")                                                                                        \
-    F(relu_forward_, "(x) -> x, changed in place")                                                                     \
-    F(relu_backward, "(dy, y) -> dx")                                                                                  \
     F(add, "(a, b[, alpha]) -> a + alpha * b")                                                                         \
     F(add_, "(a, b[, alpha]) -> a, with alpha * b added in place")                                                     \
     F(sub, "(a, b) -> a - b")                                                                                          \
@@ -117,53 +116,13 @@ PyObject *ShapeError, *DTypeError;
     F(reset_peak_memory, "(): let the peak start from what is in use now")                                             \
     F(fail_allocation_after, "(requests): for tests, the request after these fails; -1: none")                         \
     F(fma_peak, "(rounds): float32 operations done by as many multiply-adds in registers on every thread")             \
-    F(sgd, "(parameters, gradients, velocities or None, lr, momentum, dampening, weight_decay, nesterov, maximize, "   \
-           "first)")                                                                                                   \
-    F(adam,                                                                                                            \
-      "(parameters, gradients, m, v, w or None, steps, lr, beta1, beta2, eps, weight_decay, decoupled, maximize)")     \
-    F(rmsprop, "(parameters, gradients, s, c or None, v or None, lr, alpha, eps, weight_decay, momentum, maximize)")   \
-    F(adagrad, "(parameters, gradients, s, steps, lr, lr_decay, eps, weight_decay, maximize)")                         \
-    F(adadelta, "(parameters, gradients, s, u, lr, rho, eps, weight_decay, maximize)")                                 \
-    F(adamax, "(parameters, gradients, m, u, steps, lr, beta1, beta2, eps, weight_decay, maximize)")                   \
-    F(nadam, "(parameters, gradients, m, v, steps, mu_products, lr, beta1, beta2, eps, weight_decay, momentum_decay, " \
-             "decoupled, maximize)")                                                                                   \
-    F(leaky_relu_forward, "(x, slope) -> y")                                                                           \
-    F(leaky_relu_forward_, "(x, slope) -> x, changed in place")                                                        \
-    F(leaky_relu_backward, "(dy, s, slope) -> dx")                                                                     \
-    F(sigmoid_forward, "(x) -> y")                                                                                     \
-    F(sigmoid_forward_, "(x) -> x, changed in place")                                                                  \
-    F(sigmoid_backward, "(dy, y) -> dx")                                                                               \
-    F(tanh_forward, "(x) -> y")                                                                                        \
-    F(tanh_forward_, "(x) -> x, changed in place")                                                                     \
-    F(tanh_backward, "(dy, y) -> dx")                                                                                  \
-    F(silu_forward, "(x) -> y")                                                                                        \
-    F(silu_forward_, "(x) -> x, changed in place")                                                                     \
-    F(silu_backward, "(dy, x) -> dx")                                                                                  \
-    F(elu_forward, "(x, alpha, scale, k) -> y")                                                                        \
-    F(elu_forward_, "(x, alpha, scale, k) -> x, changed in place")                                                     \
-    F(elu_backward, "(dy, x, alpha, scale, k) -> dx")                                                                  \
-    F(elu_backward_from_y, "(dy, y, alpha, scale, k) -> dx")                                                           \
-    F(softplus_forward, "(x, beta, threshold) -> y")                                                                   \
-    F(softplus_backward, "(dy, x, beta, threshold) -> dx")                                                             \
-    F(hardtanh_forward, "(x, low, high) -> y")                                                                         \
-    F(hardtanh_forward_, "(x, low, high) -> x, changed in place")                                                      \
-    F(hardtanh_backward, "(dy, y, low, high) -> dx")                                                                   \
-    F(logsigmoid_forward, "(x) -> y")                                                                                  \
-    F(logsigmoid_backward, "(dy, x) -> dx")                                                                            \
-    F(hardswish_forward, "(x) -> y")                                                                                   \
-    F(hardswish_forward_, "(x) -> x, changed in place")                                                                \
-    F(hardswish_backward, "(dy, x) -> dx")                                                                             \
-    F(hardsigmoid_forward, "(x) -> y")                                                                                 \
-    F(hardsigmoid_forward_, "(x) -> x, changed in place")                                                              \
-    F(hardsigmoid_backward, "(dy, y) -> dx")                                                                           \
-    F(gelu_forward, "(x) -> y")                                                                                        \
-    F(gelu_backward, "(dy, x) -> dx")                                                                                  \
-    F(gelu_tanh_forward, "(x) -> y")                                                                                   \
-    F(gelu_tanh_backward, "(dy, x) -> dx")                                                                             \
     F(dropout, "(x, mask, p) -> y")                                                                                    \
     F(feature_dropout, "(x, mask of the first two dimensions, p) -> y")                                                \
     F(prelu_forward, "(x, weight) -> y")                                                                               \
-    F(prelu_backward, "(dy, x, weight) -> (dx, dweight)")
+    F(prelu_backward, "(dy, x, weight) -> (dx, dweight)")                                                              \
+    POINTWISE(F_POINTWISE, F_BACKWARD)                                                                                 \
+    PAIR_LOSSES(F_LOSS, F_LOSS_OF_TARGET)                                                                              \
+    OPTIMISERS(F_OPTIMISER)
 
 #define F(name, doc) PyObject *py_##name(PyObject *, PyObject *const *, Py_ssize_t);
 FUNCTIONS(F)

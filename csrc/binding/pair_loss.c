@@ -1,5 +1,9 @@
-/* pair_loss.c: bindings of the losses that compare two arrays element by element. See csrc/kernels/pair_loss.h. */
-#include "pair_loss.h"
+/* pair_loss: (x, target, each or None, p, reduction) -> loss;  (dy, x, target, each or None, p, reduction) -> dx or dt,
+ * for every row of PAIR_LOSSES in csrc/kernels/families.h. See csrc/kernels/pair_loss.h. */
+#include "class_target.h"
+
+typedef void loss_kernel PAIR_LOSS;
+typedef void slope_kernel PAIR_SLOPE;
 
 typedef struct {
     PyArrayObject *x, *target, *each; /* in one memory order; each may be NULL */
@@ -31,8 +35,9 @@ static void pair_release(pair *c)
 /* What a mean multiplies the sum with. */
 static double scale_of(const pair *c) { return c->reduction == REDUCTION_MEAN ? 1 / (double)PyArray_SIZE(c->x) : 1; }
 
-PyObject *pair_loss_binding(const char *function, PyObject *const *args, Py_ssize_t nargs,
-                            pair_loss_kernel *const kernels[2])
+/* `kernels` has one for float, one for double. */
+static PyObject *loss_function(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                               loss_kernel *const kernels[2])
 {
     pair c = {0};
     PyArrayObject *loss = NULL;
@@ -61,8 +66,8 @@ fail:
     return NULL;
 }
 
-PyObject *pair_slope_binding(const char *function, PyObject *const *args, Py_ssize_t nargs,
-                             pair_slope_kernel *const kernels[2])
+static PyObject *slope_function(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                                slope_kernel *const kernels[2])
 {
     pair c = {0};
     PyArrayObject *dy = NULL, *dx = NULL;
@@ -90,3 +95,13 @@ fail:
     Py_XDECREF(dx);
     return NULL;
 }
+
+#define FUNCTION(beat, name, shown)                                                                                 \
+    PyObject *py_##name(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)                       \
+    {                                                                                                               \
+        return beat##_function(shown, args, nargs,                                                                  \
+                               (beat##_kernel *const[]){kernels_for(REAL_F32)->name, kernels_for(REAL_F64)->name}); \
+    }
+#define L(name) FUNCTION(loss, name##_forward, #name) FUNCTION(slope, name##_backward, #name)
+#define T(name) L(name) FUNCTION(slope, name##_backward_target, #name)
+PAIR_LOSSES(L, T)

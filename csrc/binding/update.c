@@ -1,9 +1,37 @@
-/* update: parse and release the optimisers' lists. See update.h. */
-#include "update.h"
+/* update: (parameters, gradients, states, numbers, settings) -> None, for every row of OPTIMISERS in
+ * csrc/kernels/families.h.
+ *
+ * The Python side hands over lists: of parameters, of gradients, and one for each kind of state, all of one length and
+ * one real type; the kernel gets arrays of pointers.
+ */
+#include "binding.h"
+
+enum { LISTS = 5, NUMBERS = 2, SETTINGS = 8, PARAMETERS = 0, GRADIENTS = 1 };
+
+/* A row: how many arguments of each kind, in their order, and their names. */
+struct optimiser {
+    const char *name;
+    int lists, required, numbers, settings; /* lists after the first `required` may be None */
+    const char *list_names, *number_names, *setting_names;
+};
+
+struct update {
+    const struct kernels *kernels;
+    Py_ssize_t count;
+    ptrdiff_t *sizes;
+    void **pointers[LISTS]; /* NULL for a list given as None */
+    gradient *gradients;
+    double *numbers[NUMBERS];
+    double settings[SETTINGS];
+    PyArrayObject **arrays[LISTS];
+    PyArrayObject **inputs; /* x, where a gradient came as (dy, x) */
+    PyThreadState *state;
+    void *block;
+};
 
 static void release(struct update *u)
 {
-    for (int list = 0; list < UPDATE_LISTS && u->block != NULL; list++) {
+    for (int list = 0; list < LISTS && u->block != NULL; list++) {
         for (Py_ssize_t t = 0; u->arrays[list] != NULL && t < u->count; t++) {
             if (u->arrays[list][t] != NULL) {
                 PyArray_DiscardWritebackIfCopy(u->arrays[list][t]);
@@ -13,6 +41,9 @@ static void release(struct update *u)
     }
     for (Py_ssize_t t = 0; u->inputs != NULL && t < u->count; t++) {
         Py_XDECREF(u->inputs[t]);
+    }
+    for (int i = 0; i < NUMBERS; i++) {
+        PyMem_Free(u->numbers[i]);
     }
     PyMem_Free(u->block);
     u->block = NULL;
@@ -56,7 +87,7 @@ static PyObject *items_of(PyObject *object, const char *function, const char *na
 /* A gradient in the form of (dy, x): dy (N,OC) and x (N,C), for a parameter (OC,C). */
 static int convert_factors(struct update *u, const char *function, Py_ssize_t t, PyObject *factors)
 {
-    PyArrayObject *parameter = u->arrays[UPDATE_PARAMETERS][t], *dy, *x;
+    PyArrayObject *parameter = u->arrays[PARAMETERS][t], *dy, *x;
     int type = PyArray_TYPE(parameter);
     if (PyTuple_GET_SIZE(factors) != 2 || PyArray_NDIM(parameter) != 2) {
         PyErr_Format(PyExc_ValueError, "%s: a gradient in factors is (dy, x), and its parameter a matrix", function);
@@ -65,7 +96,7 @@ static int convert_factors(struct update *u, const char *function, Py_ssize_t t,
     if (!(dy = array_arg(PyTuple_GET_ITEM(factors, 0), function, "dy", type, 2))) {
         return -1;
     }
-    u->arrays[UPDATE_GRADIENTS][t] = dy;
+    u->arrays[GRADIENTS][t] = dy;
     if (!(x = array_arg(PyTuple_GET_ITEM(factors, 1), function, "x", type, 2))) {
         return -1;
     }
@@ -95,15 +126,15 @@ static int convert_list(struct update *u, const char *function, const char *name
     }
     for (Py_ssize_t t = 0; t < u->count; t++) {
         PyObject *item = PyTuple_GET_ITEM(items, t);
-        PyArrayObject **parameters = u->arrays[UPDATE_PARAMETERS], *array;
-        if (list == UPDATE_GRADIENTS && PyTuple_Check(item)) {
+        PyArrayObject **parameters = u->arrays[PARAMETERS], *array;
+        if (list == GRADIENTS && PyTuple_Check(item)) {
             if (convert_factors(u, function, t, item) < 0) {
                 Py_DECREF(items);
                 return -1;
             }
             continue;
         }
-        if (list == UPDATE_GRADIENTS) {
+        if (list == GRADIENTS) {
             array = array_arg_like(item, function, name, parameters[t]);
         } else {
             int type = parameters[0] == NULL ? ANY_REAL : PyArray_TYPE(parameters[0]);
@@ -115,7 +146,7 @@ static int convert_list(struct update *u, const char *function, const char *name
         }
         u->arrays[list][t] = array;
         u->pointers[list][t] = PyArray_DATA(array);
-        if (list == UPDATE_GRADIENTS) {
+        if (list == GRADIENTS) {
             u->gradients[t].values = PyArray_DATA(array);
         }
     }
@@ -123,45 +154,8 @@ static int convert_list(struct update *u, const char *function, const char *name
     return 0;
 }
 
-int update_begin(struct update *u, const char *function, PyObject *const *args, int lists, int required,
-                 const char *const *names)
-{
-    *u = (struct update){0};
-    u->count = PySequence_Size(args[0]);
-    if (u->count < 0 || reserve(u, args, lists) < 0) {
-        return -1;
-    }
-    for (int list = 0; list < lists; list++) {
-        int wanted = list < required || args[list] != Py_None;
-        if (wanted && convert_list(u, function, names[list], list, args[list]) < 0) {
-            release(u);
-            return -1;
-        }
-    }
-    double work = 0;
-    for (Py_ssize_t t = 0; t < u->count; t++) {
-        u->sizes[t] = PyArray_SIZE(u->arrays[UPDATE_PARAMETERS][t]);
-        work += 4.0 * (double)u->sizes[t];
-    }
-    int is_double = u->count > 0 && PyArray_TYPE(u->arrays[UPDATE_PARAMETERS][0]) == NPY_DOUBLE;
-    u->kernels = kernels_for(is_double ? REAL_F64 : REAL_F32);
-    u->state = kernel_enter(work);
-    return 0;
-}
-
-PyObject *update_end(struct update *u)
-{
-    int failed = kernel_leave(u->state) < 0;
-    for (int list = 0; list < UPDATE_LISTS; list++) {
-        for (Py_ssize_t t = 0; u->arrays[list] != NULL && t < u->count && !failed; t++) {
-            failed = PyArray_ResolveWritebackIfCopy(u->arrays[list][t]) < 0;
-        }
-    }
-    release(u);
-    return failed ? NULL : Py_NewRef(Py_None);
-}
-
-double *update_numbers(PyObject *object, const char *function, const char *name, Py_ssize_t count)
+/* A sequence of `count` numbers as a new block of doubles (PyMem_Free), or NULL with an exception. */
+static double *numbers_of(PyObject *object, const char *function, const char *name, Py_ssize_t count)
 {
     PyObject *items = items_of(object, function, name, count);
     if (items == NULL) {
@@ -182,12 +176,89 @@ double *update_numbers(PyObject *object, const char *function, const char *name,
     return numbers;
 }
 
-int update_scalars(PyObject *const *args, const char *function, int count, const char *const *names, double *out)
+/* All but the gradients are changed in place. The gradient of a matrix may also come as a tuple (dy, x), see
+ * kernels/gradient.h. A parameter may lie in memory in any way; what is not dense, or not in the order of its
+ * parameter, goes through a copy that is written back. */
+static int begin(struct update *u, const struct optimiser *o, PyObject *const *args, Py_ssize_t nargs)
 {
-    for (int i = 0; i < count; i++) {
-        if (parse_double(args[i], function, names[i], &out[i]) < 0) {
-            return -1;
+    char name[NAME_SIZE];
+    *u = (struct update){0};
+    if (check_nargs(o->name, nargs, o->lists + o->numbers + o->settings) < 0 ||
+        parse_doubles(args + o->lists + o->numbers, o->name, o->setting_names, o->settings, u->settings) < 0 ||
+        (u->count = PySequence_Size(args[0])) < 0) {
+        return -1;
+    }
+    for (int i = 0; i < o->numbers; i++) {
+        u->numbers[i] = numbers_of(args[o->lists + i], o->name, nth_name(o->number_names, i, name), u->count);
+        if (u->numbers[i] == NULL) {
+            goto fail;
         }
     }
+    if (reserve(u, args, o->lists) < 0) {
+        goto fail;
+    }
+    for (int list = 0; list < o->lists; list++) {
+        int wanted = list < o->required || args[list] != Py_None;
+        if (wanted && convert_list(u, o->name, nth_name(o->list_names, list, name), list, args[list]) < 0) {
+            goto fail;
+        }
+    }
+    double work = 0;
+    for (Py_ssize_t t = 0; t < u->count; t++) {
+        u->sizes[t] = PyArray_SIZE(u->arrays[PARAMETERS][t]);
+        work += 4.0 * (double)u->sizes[t];
+    }
+    int is_double = u->count > 0 && PyArray_TYPE(u->arrays[PARAMETERS][0]) == NPY_DOUBLE;
+    u->kernels = kernels_for(is_double ? REAL_F64 : REAL_F32);
+    u->state = kernel_enter(work);
     return 0;
+fail:
+    release(u);
+    return -1;
 }
+
+/* None, or NULL with an exception; writes back and releases everything. */
+static PyObject *end(struct update *u)
+{
+    int failed = kernel_leave(u->state) < 0;
+    for (int list = 0; list < LISTS; list++) {
+        for (Py_ssize_t t = 0; u->arrays[list] != NULL && t < u->count && !failed; t++) {
+            failed = PyArray_ResolveWritebackIfCopy(u->arrays[list][t]) < 0;
+        }
+    }
+    release(u);
+    return failed ? NULL : Py_NewRef(Py_None);
+}
+
+#define PASS_STATES_1 , u.pointers[2]
+#define PASS_STATES_2 PASS_STATES_1, u.pointers[3]
+#define PASS_STATES_3 PASS_STATES_2, u.pointers[4]
+#define PASS_NUMBERS_0
+#define PASS_NUMBERS_1 , u.numbers[0]
+#define PASS_NUMBERS_2 PASS_NUMBERS_1, u.numbers[1]
+#define PASS_DOUBLES_1 , u.settings[0]
+#define PASS_DOUBLES_2 PASS_DOUBLES_1, u.settings[1]
+#define PASS_DOUBLES_3 PASS_DOUBLES_2, u.settings[2]
+#define PASS_DOUBLES_4 PASS_DOUBLES_3, u.settings[3]
+#define PASS_DOUBLES_5 PASS_DOUBLES_4, u.settings[4]
+#define PASS_DOUBLES_6 PASS_DOUBLES_5, u.settings[5]
+#define PASS_FLAGS_1(first) , u.settings[first] != 0
+#define PASS_FLAGS_2(first) PASS_FLAGS_1(first), u.settings[first + 1] != 0
+#define PASS_FLAGS_3(first) PASS_FLAGS_2(first), u.settings[first + 2] != 0
+
+#define O(kernel, states, optional, of_numbers, doubles, flags, state_names, number_names, setting_names)              \
+    PyObject *py_##kernel(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)                        \
+    {                                                                                                                  \
+        static const struct optimiser row = {#kernel,      2 + states,      2 + states - optional,                     \
+                                             of_numbers,   doubles + flags, "parameters, gradients, " state_names,     \
+                                             number_names, setting_names};                                             \
+        _Static_assert(2 + states <= LISTS && doubles + flags <= SETTINGS, "update.c: room for " #kernel);             \
+        struct update u;                                                                                               \
+        if (begin(&u, &row, args, nargs) < 0) {                                                                        \
+            return NULL;                                                                                               \
+        }                                                                                                              \
+        u.kernels->kernel(u.pointers[PARAMETERS], u.gradients PASS_STATES_##states PASS_NUMBERS_##of_numbers, u.sizes, \
+                          u.count PASS_DOUBLES_##doubles PASS_FLAGS_##flags(doubles));                                 \
+        return end(&u);                                                                                                \
+    }
+OPTIMISERS(O)

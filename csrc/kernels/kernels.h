@@ -7,6 +7,7 @@
 #define CNN_KERNELS_H
 
 #include "conv2d.h"
+#include "families.h"
 #include "gradient.h"
 #include "interpolate.h"
 #include "pool2d.h"
@@ -18,28 +19,23 @@
     (const real *dy, ptrdiff_t dy_step, const real *x, const real *t, const real *each, double p, real *dx, \
      ptrdiff_t n, double scale)
 
+/* What a row of families.h declares. */
+#define K_POINTWISE(name, shown, saved, in_place, settings, names)              \
+    K(name##_forward, (const real *x, real *y, ptrdiff_t n DOUBLES_##settings)) \
+    K_BACKWARD(name##_backward, shown, saved, settings, names)
+#define K_BACKWARD(name, shown, saved, settings, names) \
+    K(name, (const real *dy, const real *saved, real *dx, ptrdiff_t n DOUBLES_##settings))
+#define K_LOSS(name) K(name##_forward, PAIR_LOSS) K(name##_backward, PAIR_SLOPE)
+#define K_LOSS_OF_TARGET(name) K_LOSS(name) K(name##_backward_target, PAIR_SLOPE)
+#define K_OPTIMISER(name, states, optional, numbers, doubles, flags, ...)                          \
+    K(name, (real *const *parameters, const gradient *gradients STATES_##states NUMBERS_##numbers, \
+             const ptrdiff_t *sizes, ptrdiff_t count DOUBLES_##doubles FLAGS_##flags))
+
 #define KERNELS(K)                                                                                                     \
     K(group_norm_forward, (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *invstd,      \
                            ptrdiff_t N, ptrdiff_t G, ptrdiff_t K, ptrdiff_t S, double eps))                            \
     K(group_norm_backward, (const real *dy, const real *x, const real *gamma, const real *mean, const real *invstd,    \
                             real *dx, real *dgamma, real *dbeta, ptrdiff_t N, ptrdiff_t G, ptrdiff_t K, ptrdiff_t S))  \
-    K(mse_loss_forward, PAIR_LOSS)                                                                                     \
-    K(mse_loss_backward, PAIR_SLOPE)                                                                                   \
-    K(l1_loss_forward, PAIR_LOSS)                                                                                      \
-    K(l1_loss_backward, PAIR_SLOPE)                                                                                    \
-    K(smooth_l1_loss_forward, PAIR_LOSS)                                                                               \
-    K(smooth_l1_loss_backward, PAIR_SLOPE)                                                                             \
-    K(huber_loss_forward, PAIR_LOSS)                                                                                   \
-    K(huber_loss_backward, PAIR_SLOPE)                                                                                 \
-    K(binary_cross_entropy_forward, PAIR_LOSS)                                                                         \
-    K(binary_cross_entropy_backward, PAIR_SLOPE)                                                                       \
-    K(binary_cross_entropy_backward_target, PAIR_SLOPE)                                                                \
-    K(binary_cross_entropy_with_logits_forward, PAIR_LOSS)                                                             \
-    K(binary_cross_entropy_with_logits_backward, PAIR_SLOPE)                                                           \
-    K(binary_cross_entropy_with_logits_backward_target, PAIR_SLOPE)                                                    \
-    K(kl_div_forward, PAIR_LOSS)                                                                                       \
-    K(kl_div_backward, PAIR_SLOPE)                                                                                     \
-    K(kl_div_backward_target, PAIR_SLOPE)                                                                              \
     K(outside_unit, (const real *x, ptrdiff_t *outside, ptrdiff_t n))                                                  \
     K(batch_norm_forward,                                                                                              \
       (const real *x, const real *gamma, const real *beta, real *y, real *mean, real *variance, real *invstd,          \
@@ -109,8 +105,6 @@
                              ptrdiff_t planes, ptrdiff_t taps))                                                        \
     K(image_batch, (const uint8_t *x, const ptrdiff_t strides[4], const int64_t *indices, const int64_t *moves,        \
                     const real *table, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OH, ptrdiff_t OW))                 \
-    K(relu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
-    K(relu_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
     K(add, (const real *a, const real *b, real *y, ptrdiff_t n))                                                       \
     K(add_scaled, (const real *a, const real *b, real *y, ptrdiff_t n, double s))                                      \
     K(subtract, (const real *a, const real *b, real *y, ptrdiff_t n))                                                  \
@@ -118,59 +112,15 @@
     K(scale, (const real *a, real *y, ptrdiff_t n, double s))                                                          \
     K(transpose, (const real *x, real *y, ptrdiff_t batch, ptrdiff_t rows, ptrdiff_t columns))                         \
     K(copy_rows, (const real *x, ptrdiff_t x_stride, real *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t length))   \
-    K(sgd, (real *const *parameters, const gradient *gradients, real *const *velocities, const ptrdiff_t *sizes,       \
-            ptrdiff_t count, double lr, double momentum, double dampening, double weight_decay, int nesterov,          \
-            int maximize, int first))                                                                                  \
-    K(adam, (real *const *parameters, const gradient *gradients, real *const *m, real *const *v, real *const *w,       \
-             const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,      \
-             double eps, double weight_decay, int decoupled, int maximize))                                            \
-    K(rmsprop, (real *const *parameters, const gradient *gradients, real *const *s, real *const *c, real *const *v,    \
-                const ptrdiff_t *sizes, ptrdiff_t count, double lr, double alpha, double eps, double weight_decay,     \
-                double momentum, int maximize))                                                                        \
-    K(adagrad, (real *const *parameters, const gradient *gradients, real *const *s, const double *steps,               \
-                const ptrdiff_t *sizes, ptrdiff_t count, double lr, double lr_decay, double eps, double weight_decay,  \
-                int maximize))                                                                                         \
-    K(adadelta,                                                                                                        \
-      (real *const *parameters, const gradient *gradients, real *const *s, real *const *u, const ptrdiff_t *sizes,     \
-       ptrdiff_t count, double lr, double rho, double eps, double weight_decay, int maximize))                         \
-    K(adamax, (real *const *parameters, const gradient *gradients, real *const *m, real *const *u,                     \
-               const double *steps, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1, double beta2,    \
-               double eps, double weight_decay, int maximize))                                                         \
-    K(nadam, (real *const *parameters, const gradient *gradients, real *const *m, real *const *v, const double *steps, \
-              const double *mu_products, const ptrdiff_t *sizes, ptrdiff_t count, double lr, double beta1,             \
-              double beta2, double eps, double weight_decay, double momentum_decay, int decoupled, int maximize))      \
     K(dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t n, double p))                                   \
     K(feature_dropout, (const real *x, const uint8_t *mask, real *y, ptrdiff_t images, ptrdiff_t channels,             \
                         ptrdiff_t size, int channels_last, double p))                                                  \
-    K(leaky_relu_forward, (const real *x, real *y, ptrdiff_t n, double slope))                                         \
-    K(leaky_relu_backward, (const real *dy, const real *s, real *dx, ptrdiff_t n, double slope))                       \
-    K(sigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                          \
-    K(sigmoid_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                        \
-    K(tanh_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
-    K(tanh_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                           \
-    K(silu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
-    K(silu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                           \
-    K(gelu_forward, (const real *x, real *y, ptrdiff_t n))                                                             \
-    K(gelu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                           \
-    K(gelu_tanh_forward, (const real *x, real *y, ptrdiff_t n))                                                        \
-    K(gelu_tanh_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                      \
-    K(elu_forward, (const real *x, real *y, ptrdiff_t n, double alpha, double scale, double k))                        \
-    K(elu_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n, double alpha, double scale, double k))      \
-    K(elu_backward_from_y,                                                                                             \
-      (const real *dy, const real *y, real *dx, ptrdiff_t n, double alpha, double scale, double k))                    \
-    K(softplus_forward, (const real *x, real *y, ptrdiff_t n, double beta, double threshold))                          \
-    K(softplus_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n, double beta, double threshold))        \
-    K(hardtanh_forward, (const real *x, real *y, ptrdiff_t n, double low, double high))                                \
-    K(hardtanh_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n, double low, double high))              \
-    K(logsigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                       \
-    K(logsigmoid_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                     \
-    K(hardswish_forward, (const real *x, real *y, ptrdiff_t n))                                                        \
-    K(hardswish_backward, (const real *dy, const real *x, real *dx, ptrdiff_t n))                                      \
-    K(hardsigmoid_forward, (const real *x, real *y, ptrdiff_t n))                                                      \
-    K(hardsigmoid_backward, (const real *dy, const real *y, real *dx, ptrdiff_t n))                                    \
     K(prelu_forward, (const real *x, const real *w, real *y, ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t size))      \
     K(prelu_backward, (const real *dy, const real *x, const real *w, real *dx, real *dw, ptrdiff_t rows,               \
-                       ptrdiff_t channels, ptrdiff_t size))
+                       ptrdiff_t channels, ptrdiff_t size))                                                            \
+    POINTWISE(K_POINTWISE, K_BACKWARD)                                                                                 \
+    PAIR_LOSSES(K_LOSS, K_LOSS_OF_TARGET)                                                                              \
+    OPTIMISERS(K_OPTIMISER)
 
 struct kernels {
 #define K(name, arguments) void(*name) arguments;
