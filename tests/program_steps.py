@@ -419,12 +419,20 @@ GRADIENTS = [
     lambda g, x, X: "handle.remove()" if "handle" in g.names else None,
     lambda g, x, X: f"{x}.register_post_accumulate_grad_hook(lambda p: log.append(p.grad.clone()))",
     lambda g, x, X: f"{x}.grad = None",
-    lambda g, x, X: f"{x}.grad.zero_()" if X.is_leaf and X.grad is not None else None,
+    lambda g, x, X: f"{x}.grad.zero_()" if _has_grad(X) else None,
     lambda g, x, X: f"{x}.grad = {g.like(X)}.detach()",
-    lambda g, x, X: f"{g.new()} = {x}.grad" if X.is_leaf and X.grad is not None else None,
+    lambda g, x, X: f"{g.new()} = {x}.grad" if _has_grad(X) else None,
     lambda g, x, X: f"torch.set_grad_enabled({g.pick('True', 'True', 'False')})",
-    lambda g, x, X: f"with torch.no_grad(): {x} -= 0.1 * {x}.grad" if X.is_leaf and X.grad is not None else None,
+    lambda g, x, X: f"with torch.no_grad(): {x} -= 0.1 * {x}.grad" if _has_grad(X) else None,
 ]
+
+
+def _has_grad(X):
+    """A leaf with a .grad; no view whose history PyTorch can no longer tell."""
+    try:
+        return X.is_leaf and X.grad is not None
+    except RuntimeError:
+        return False
 
 
 def _hookable(X):
