@@ -5,12 +5,13 @@
 
 #define DECLARE(variant) extern const struct kernels kernels_f32_##variant, kernels_f64_##variant;
 DECLARE(baseline)
+extern const struct kernels plain_kernels_f32_baseline, plain_kernels_f64_baseline;
 #ifdef CNN_X86
 DECLARE(avx2)
 DECLARE(avx512)
 #endif
 
-#define SET(set_name, variant, plain, runs) {set_name, {&kernels_f32_##variant, &kernels_f64_##variant}, plain, runs}
+#define SET(name, kernels, variant, runs) {name, {&kernels##_f32_##variant, &kernels##_f64_##variant}, runs}
 
 static int always(void) { return 1; }
 
@@ -27,14 +28,13 @@ static int has_avx512(void)
 static const struct instruction_set {
     const char *name;
     const struct kernels *table[2]; /* by enum real_type */
-    int plain;
     int (*runs)(void);
 } sets[] = {
-    SET("plain", baseline, 1, always),
-    SET("baseline", baseline, 0, always),
+    SET("plain", plain_kernels, baseline, always),
+    SET("baseline", kernels, baseline, always),
 #ifdef CNN_X86
-    SET("avx2", avx2, 0, has_avx2),
-    SET("avx512", avx512, 0, has_avx512),
+    SET("avx2", kernels, avx2, has_avx2),
+    SET("avx512", kernels, avx512, has_avx512),
 #endif
 };
 
@@ -43,8 +43,6 @@ enum { SETS = sizeof sets / sizeof sets[0] };
 static const struct instruction_set *chosen = &sets[1];
 
 const struct kernels *kernels_for(enum real_type type) { return chosen->table[type]; }
-
-int dispatch_plain(void) { return chosen->plain; }
 
 const char *dispatch_name(void) { return chosen->name; }
 

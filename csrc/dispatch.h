@@ -1,7 +1,7 @@
 /* dispatch.h: which build of the kernels runs.
  *
- * The instruction sets, best last: plain, baseline, avx2, avx512. `plain` is the baseline build with the fast engine
- * switched off, so that the layers run as csrc/kernels states them.
+ * The instruction sets, best last: plain, baseline, avx2, avx512. `plain` is the baseline build without the fast
+ * engine: its tables have the layers as csrc/kernels states them.
  */
 #ifndef CNN_DISPATCH_H
 #define CNN_DISPATCH_H
@@ -12,9 +12,6 @@ enum real_type { REAL_F32, REAL_F64 };
 
 /* The kernels in use for one type. */
 const struct kernels *kernels_for(enum real_type type);
-
-/* True where the plain layers were asked for: the engine must not be used. */
-int dispatch_plain(void);
 
 /* The name in use; the i-th name that this build and this CPU can run, or NULL past the last. */
 const char *dispatch_name(void);

@@ -212,7 +212,7 @@ PyObject *py_batch_norm_fold(PyObject *Py_UNUSED(module), PyObject *const *args,
     parameters p = {0};
     PyObject *result = NULL;
     double eps;
-    int failed = 0, safe;
+    int failed = 0;
     if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[6], NAME, "eps", &eps) < 0 ||
         !(w = array_arg(args[0], NAME, "conv_weight", ANY_REAL, 4)) ||
         parse_parameters(args + 2, PyArray_TYPE(w), PyArray_DIM(w, 0), 0, &p) < 0) {
@@ -224,9 +224,9 @@ PyObject *py_batch_norm_fold(PyObject *Py_UNUSED(module), PyObject *const *args,
     if (failed || !(scale = array_new(1, &C, type, ROWS)) || !(shift = array_new(1, &C, type, ROWS))) {
         goto done;
     }
-    kernels_of(w)->batch_norm_fold(data_or_null(b), data_or_null(p.weight), data_or_null(p.bias),
-                                   PyArray_DATA(p.running_mean), PyArray_DATA(p.running_var), PyArray_DATA(scale),
-                                   PyArray_DATA(shift), C, eps, &safe);
+    int safe = kernels_of(w)->batch_norm_fold(data_or_null(b), data_or_null(p.weight), data_or_null(p.bias),
+                                              PyArray_DATA(p.running_mean), PyArray_DATA(p.running_var),
+                                              PyArray_DATA(scale), PyArray_DATA(shift), C, eps);
     result = safe ? PyTuple_Pack(2, scale, shift) : Py_NewRef(Py_None);
 done:
     release(&p);

@@ -33,11 +33,11 @@ static int check_shapes(class_target *c, const char *function)
 int target_weights(PyArrayObject *x, PyArrayObject *target, PyArrayObject *weight, ptrdiff_t C, ptrdiff_t ignore_index,
                    const char *function, double *sum)
 {
-    ptrdiff_t n = PyArray_SIZE(target), first_bad = -1;
+    ptrdiff_t n = PyArray_SIZE(target);
     const int64_t *targets = PyArray_DATA(target);
     *sum = 0;
     PyThreadState *state = kernel_enter((double)n);
-    kernels_of(x)->target_weight(targets, data_or_null(weight), sum, &first_bad, n, C, ignore_index);
+    ptrdiff_t first_bad = kernels_of(x)->target_weight(targets, data_or_null(weight), sum, n, C, ignore_index);
     if (kernel_leave(state) < 0) {
         return -1;
     }

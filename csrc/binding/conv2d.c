@@ -94,7 +94,7 @@ static int check_shapes(const npy_intp *dims, PyArrayObject *w, const geometry *
         .DH = g->DH,
         .DW = g->DW,
         .G = g->G,
-        .algorithm = dispatch_plain() ? CONV2D_PLAIN : (enum conv2d_algorithm)g->algorithm,
+        .algorithm = (enum conv2d_algorithm)g->algorithm,
     };
     int fits = s->C > 0 && s->H > 0 && s->W > 0 && s->OC > 0 && s->KH > 0 && s->KW > 0 && s->OC % s->G == 0 &&
                s->C % s->G == 0 && s->C / s->G == PyArray_DIM(w, 1);
@@ -222,8 +222,7 @@ PyObject *py_conv2d_forward(PyObject *Py_UNUSED(module), PyObject *const *args, 
     s.relu = (int)relu;
     s.scale = data_or_null(scale);
     const struct kernels *kernels = kernels_of(x);
-    int channels_last;
-    kernels->conv2d_output_order(&s, &channels_last);
+    int channels_last = kernels->conv2d_output_order(&s);
     npy_intp dims[4] = {s.N, s.OC, s.OH, s.OW};
     if (!(y = array_new(4, dims, PyArray_TYPE(x), channels_last ? CHANNELS_LAST : ROWS))) {
         goto fail;
@@ -281,9 +280,7 @@ PyObject *py_conv2d_separable_forward(PyObject *Py_UNUSED(module), PyObject *con
     second.scale = data_or_null(scale2);
     second.before = &before;
     const struct kernels *kernels = kernels_of(x);
-    int can;
-    kernels->conv2d_can_follow(&second, &can);
-    if (!can) {
+    if (!kernels->conv2d_can_follow(&second)) {
         result = Py_NewRef(Py_None);
         goto done;
     }
@@ -326,14 +323,12 @@ PyObject *py_conv2d_pool_forward(PyObject *Py_UNUSED(module), PyObject *const *a
         goto done;
     }
     const struct kernels *kernels = kernels_of(x);
-    int can, channels_last;
-    kernels->conv2d_can_pool(&s, &can);
-    if (!can) {
+    if (!kernels->conv2d_can_pool(&s)) {
         result = Py_NewRef(Py_None);
         goto done;
     }
-    kernels->conv2d_output_order(&s, &channels_last);
     npy_intp dims[4] = {s.N, s.OC, s.OH / 2, s.OW / 2};
+    int channels_last = kernels->conv2d_output_order(&s);
     enum memory_order order = channels_last ? CHANNELS_LAST : ROWS;
     if (!(y = array_new(4, dims, PyArray_TYPE(x), order)) ||
         (keep && !(argmax = array_new(4, dims, NPY_INT32, order)))) {

@@ -15,7 +15,7 @@ PyObject *py_cross_entropy_forward(PyObject *Py_UNUSED(module), PyObject *const 
     class_target c = {0};
     PyArrayObject *loss = NULL, *saved = NULL;
     ptrdiff_t want_gradient;
-    double smoothing, total;
+    double smoothing;
     if (check_nargs(NAME, nargs, 7) < 0 || parse_double(args[5], NAME, "label_smoothing", &smoothing) < 0 ||
         parse_size(args[6], NAME, "want_gradient", 0, 1, &want_gradient) < 0 ||
         class_target_parse(&c, args, NAME) < 0 || !(loss = loss_new(c.target, c.reduction, PyArray_TYPE(c.x))) ||
@@ -24,9 +24,9 @@ PyObject *py_cross_entropy_forward(PyObject *Py_UNUSED(module), PyObject *const 
     }
     int unreduced = c.reduction == REDUCTION_NONE;
     PyThreadState *state = kernel_enter(4.0 * (double)PyArray_SIZE(c.x));
-    kernels_of(c.x)->cross_entropy_forward(PyArray_DATA(c.x), PyArray_DATA(c.target), data_or_null(c.weight),
-                                           unreduced ? PyArray_DATA(loss) : NULL, &total, data_or_null(saved), c.outer,
-                                           c.C, c.inner, c.ignore_index, smoothing, c.scale);
+    double total = kernels_of(c.x)->cross_entropy_forward(
+        PyArray_DATA(c.x), PyArray_DATA(c.target), data_or_null(c.weight), unreduced ? PyArray_DATA(loss) : NULL,
+        data_or_null(saved), c.outer, c.C, c.inner, c.ignore_index, smoothing, c.scale);
     if (kernel_leave(state) < 0) {
         goto fail;
     }
@@ -46,7 +46,7 @@ PyObject *py_cross_entropy_probabilities_forward(PyObject *Py_UNUSED(module), Py
 {
     PyArrayObject *x = NULL, *target = NULL, *weight = NULL, *loss = NULL, *saved = NULL;
     ptrdiff_t reduction, want_gradient;
-    double smoothing, total;
+    double smoothing;
     if (check_nargs(NAME, nargs, 6) < 0 || !(x = array_arg(args[0], NAME, "input", ANY_REAL, 2)) ||
         !(target = array_arg(args[1], NAME, "target", PyArray_TYPE(x), 2)) ||
         (args[2] != Py_None && !(weight = array_arg(args[2], NAME, "weight", PyArray_TYPE(x), 1))) ||
@@ -70,9 +70,9 @@ PyObject *py_cross_entropy_probabilities_forward(PyObject *Py_UNUSED(module), Py
     double scale = reduction == REDUCTION_MEAN ? 1 / (double)n : 1;
     int unreduced = reduction == REDUCTION_NONE;
     PyThreadState *state = kernel_enter(4.0 * (double)PyArray_SIZE(x));
-    kernels_of(x)->cross_entropy_probabilities_forward(PyArray_DATA(x), PyArray_DATA(target), data_or_null(weight),
-                                                       unreduced ? PyArray_DATA(loss) : NULL, &total,
-                                                       data_or_null(saved), n, C, smoothing, scale);
+    double total = kernels_of(x)->cross_entropy_probabilities_forward(
+        PyArray_DATA(x), PyArray_DATA(target), data_or_null(weight), unreduced ? PyArray_DATA(loss) : NULL,
+        data_or_null(saved), n, C, smoothing, scale);
     if (kernel_leave(state) < 0) {
         goto fail;
     }

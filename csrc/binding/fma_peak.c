@@ -5,12 +5,11 @@ PyObject *py_fma_peak(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssi
 {
     ptrdiff_t rounds;
     float out[THREADS_MAX];
-    double operations;
     if (check_nargs("fma_peak", nargs, 1) < 0 || parse_size(args[0], "fma_peak", "rounds", 1, 1L << 40, &rounds) < 0) {
         return NULL;
     }
     PyThreadState *state = kernel_enter(1e9);
-    kernels_for(REAL_F32)->fma_peak(rounds, out, threads_get(), &operations);
+    double operations = kernels_for(REAL_F32)->fma_peak(rounds, out, threads_get());
     if (kernel_leave(state) < 0) {
         return NULL;
     }

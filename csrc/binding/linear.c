@@ -81,8 +81,8 @@ PyObject *py_linear_forward(PyObject *Py_UNUSED(module), PyObject *const *args, 
     }
     const struct kernels *k = kernels_of(x);
     PyThreadState *state = kernel_enter((double)s.N * s.OC * s.C / 8);
-    (dispatch_plain() ? k->linear_forward : k->fast_linear_forward)(
-        PyArray_DATA(x), PyArray_DATA(w), b != NULL ? PyArray_DATA(b) : NULL, PyArray_DATA(y), s.N, s.C, s.OC);
+    k->linear_forward(PyArray_DATA(x), PyArray_DATA(w), b != NULL ? PyArray_DATA(b) : NULL, PyArray_DATA(y), s.N, s.C,
+                      s.OC);
     if (kernel_leave(state) < 0) {
         goto fail;
     }
@@ -184,15 +184,13 @@ PyObject *py_linear_backward(PyObject *Py_UNUSED(module), PyObject *const *args,
         goto done;
     }
     const struct kernels *k = kernels_of(dy);
-    int plain = dispatch_plain();
     PyThreadState *state = kernel_enter((double)s.N * s.OC * s.C / 8);
     if (dx != NULL) {
-        (plain ? k->linear_backward_input : k->fast_linear_backward_input)(PyArray_DATA(dy), PyArray_DATA(w),
-                                                                           PyArray_DATA(dx), s.N, s.C, s.OC);
+        k->linear_backward_input(PyArray_DATA(dy), PyArray_DATA(w), PyArray_DATA(dx), s.N, s.C, s.OC);
     }
     if (need[1] || need[2]) {
-        (plain ? k->linear_backward_weight : k->fast_linear_backward_weight)(
-            data_or_null(x), PyArray_DATA(dy), data_or_null(dw), data_or_null(db), s.N, s.C, s.OC);
+        k->linear_backward_weight(data_or_null(x), PyArray_DATA(dy), data_or_null(dw), data_or_null(db), s.N, s.C,
+                                  s.OC);
     }
     if (kernel_leave(state) < 0) {
         goto done;

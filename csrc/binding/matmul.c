@@ -77,8 +77,7 @@ PyObject *py_matmul(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
     }
     const struct kernels *k = kernels_of(a);
     PyThreadState *state = kernel_enter((double)S * M * N * K / 8);
-    (dispatch_plain() ? k->matmul : k->fast_matmul)(PyArray_DATA(a), PyArray_DATA(b), PyArray_DATA(c), a_stride,
-                                                    b_stride, S, M, N, K);
+    k->matmul(PyArray_DATA(a), PyArray_DATA(b), PyArray_DATA(c), a_stride, b_stride, S, M, N, K);
     if (kernel_leave(state) < 0) {
         goto fail;
     }

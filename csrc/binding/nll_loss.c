@@ -8,16 +8,15 @@ PyObject *py_nll_loss_forward(PyObject *Py_UNUSED(module), PyObject *const *args
 {
     class_target c = {0};
     PyArrayObject *loss = NULL;
-    double total;
     if (check_nargs(NAME, nargs, 5) < 0 || class_target_parse(&c, args, NAME) < 0 ||
         !(loss = loss_new(c.target, c.reduction, PyArray_TYPE(c.x)))) {
         goto fail;
     }
     int unreduced = c.reduction == REDUCTION_NONE;
     PyThreadState *state = kernel_enter((double)PyArray_SIZE(c.target));
-    kernels_of(c.x)->nll_loss_forward(PyArray_DATA(c.x), PyArray_DATA(c.target), data_or_null(c.weight),
-                                      unreduced ? PyArray_DATA(loss) : NULL, &total, c.outer, c.C, c.inner,
-                                      c.ignore_index);
+    double total =
+        kernels_of(c.x)->nll_loss_forward(PyArray_DATA(c.x), PyArray_DATA(c.target), data_or_null(c.weight),
+                                          unreduced ? PyArray_DATA(loss) : NULL, c.outer, c.C, c.inner, c.ignore_index);
     if (kernel_leave(state) < 0) {
         goto fail;
     }

@@ -2,7 +2,7 @@
  * for every row of PAIR_LOSSES in csrc/kernels/families.h. See csrc/kernels/pair_loss.h. */
 #include "class_target.h"
 
-typedef void loss_kernel PAIR_LOSS;
+typedef double loss_kernel PAIR_LOSS;
 typedef void slope_kernel PAIR_SLOPE;
 
 typedef struct {
@@ -41,7 +41,6 @@ static PyObject *loss_function(const char *function, PyObject *const *args, Py_s
 {
     pair c = {0};
     PyArrayObject *loss = NULL;
-    double total;
     if (check_nargs(function, nargs, 5) < 0 || pair_parse(&c, args, function) < 0) {
         goto fail;
     }
@@ -50,8 +49,8 @@ static PyObject *loss_function(const char *function, PyObject *const *args, Py_s
         goto fail;
     }
     PyThreadState *state = kernel_enter((double)PyArray_SIZE(c.x));
-    kernels[type == NPY_DOUBLE](PyArray_DATA(c.x), PyArray_DATA(c.target), data_or_null(c.each), c.p,
-                                unreduced ? PyArray_DATA(loss) : NULL, &total, PyArray_SIZE(c.x));
+    double total = kernels[type == NPY_DOUBLE](PyArray_DATA(c.x), PyArray_DATA(c.target), data_or_null(c.each), c.p,
+                                               unreduced ? PyArray_DATA(loss) : NULL, PyArray_SIZE(c.x));
     if (kernel_leave(state) < 0) {
         goto fail;
     }

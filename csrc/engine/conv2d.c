@@ -44,7 +44,7 @@ static int is_precise(const conv2d_shape *s) { return s->algorithm == CONV2D_PRE
 void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
     if (use_plain(s, CONV2D_FORWARD)) {
-        FN(conv2d_plain_forward)(s, x, w, b, y);
+        FN(plain_conv2d_forward)(s, x, w, b, y);
     } else if (use_winograd(s, CONV2D_FORWARD)) {
         FN(winograd_forward)(s, x, w, b, y, is_precise(s));
     } else {
@@ -52,12 +52,12 @@ void FN(conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, con
     }
 }
 
-/* rectified: NULL, or the layer's input, which came out of a ReLU: then dx is the gradient of what went into the ReLU,
- * 0 where the input is not above 0. Where a way does not do that while dx is in the cache, it is done in the end. */
+/* Where a way does not do the ReLU (`rectified`) while dx is in the cache, it is done in the end. */
 void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified, real *dx)
 {
     if (use_plain(s, CONV2D_BACKWARD_INPUT)) {
-        FN(conv2d_plain_backward_input)(s, dy, w, dx);
+        FN(plain_conv2d_backward_input)(s, dy, w, rectified, dx);
+        return;
     } else if (use_winograd(s, CONV2D_BACKWARD_INPUT)) {
         FN(winograd_backward_input)(s, dy, w, rectified, dx, is_precise(s));
         return;
@@ -75,7 +75,7 @@ void FN(conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real
 void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
 {
     if (use_plain(s, CONV2D_BACKWARD_WEIGHT)) {
-        FN(conv2d_plain_backward_weight)(s, x, dy, dw, db);
+        FN(plain_conv2d_backward_weight)(s, x, dy, dw, db);
     } else if (use_winograd(s, CONV2D_BACKWARD_WEIGHT)) {
         FN(winograd_backward_weight)(s, x, dy, dw, db, is_precise(s));
     } else {
@@ -83,37 +83,33 @@ void FN(conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real
     }
 }
 
-void FN(conv2d_output_order)(const conv2d_shape *s, int *channels_last)
+/* Whether y lies channels-last. */
+int FN(conv2d_output_order)(const conv2d_shape *s)
 {
     if (use_plain(s, CONV2D_FORWARD)) {
-        *channels_last = s->x.c == 1 && s->C > 1;
-        return;
+        return FN(plain_conv2d_output_order)(s);
     }
-    if (use_winograd(s, CONV2D_FORWARD)) {
-        *channels_last = 1;
-        return;
-    }
-    *channels_last = FN(direct_way_of)(s, CONV2D_FORWARD) != DIRECT_PLANES;
+    return use_winograd(s, CONV2D_FORWARD) || FN(direct_way_of)(s, CONV2D_FORWARD) != DIRECT_PLANES;
 }
 
 /* Some ways have neighbouring rows at hand before they leave the cache. */
-void FN(conv2d_can_pool)(const conv2d_shape *s, int *can)
+int FN(conv2d_can_pool)(const conv2d_shape *s)
 {
-    *can = s->OH >= 2 && s->OW >= 2 && !use_plain(s, CONV2D_FORWARD) && s->OH * s->OW <= INT32_MAX &&
+    return s->OH >= 2 && s->OW >= 2 && !use_plain(s, CONV2D_FORWARD) && s->OH * s->OW <= INT32_MAX &&
            (use_winograd(s, CONV2D_FORWARD) || FN(direct_way_of)(s, CONV2D_FORWARD) == DIRECT_PLANES);
 }
 
 /* Whether the depthwise layer s->before can be computed along: 1x1 layers read their input strip by strip. */
-void FN(conv2d_can_follow)(const conv2d_shape *s, int *can)
+int FN(conv2d_can_follow)(const conv2d_shape *s)
 {
     const conv2d_shape *first = &s->before->layer;
-    *can = !use_plain(first, CONV2D_FORWARD) && !use_plain(s, CONV2D_FORWARD) && FN(direct_can_follow)(first, s);
+    return !use_plain(first, CONV2D_FORWARD) && !use_plain(s, CONV2D_FORWARD) && FN(direct_can_follow)(first, s);
 }
 
 void FN(conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size)
 {
     if (s->algorithm == CONV2D_PLAIN) {
-        snprintf(text, size, "plain (asked for)");
+        FN(plain_conv2d_explain)(s, pass, text, size);
     } else if (s->N == 0) {
         snprintf(text, size, "plain (the batch is empty)");
     } else if (use_plain(s, pass)) {

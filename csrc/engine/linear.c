@@ -9,13 +9,12 @@
 #include "../threads.h"
 #include "gemm.h"
 
-void FN(fast_linear_forward)(const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C,
-                             ptrdiff_t OC)
+void FN(linear_forward)(const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
     FN(gemm)(N, OC, C, (matrix){x, C, 1}, (matrix){w, 1, C}, b, 0, y, OC);
 }
 
-void FN(fast_linear_backward_input)(const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
+void FN(linear_backward_input)(const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
     FN(gemm)(N, C, OC, (matrix){dy, OC, 1}, (matrix){w, C, 1}, NULL, 0, dx, C);
 }
@@ -59,8 +58,8 @@ static void backward_bias(const real *dy, real *db, ptrdiff_t N, ptrdiff_t OC)
     }
 }
 
-void FN(fast_linear_backward_weight)(const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C,
-                                     ptrdiff_t OC)
+void FN(linear_backward_weight)(const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C,
+                                ptrdiff_t OC)
 {
     if (dw != NULL) {
         FN(gemm)(OC, C, N, (matrix){dy, 1, OC}, (matrix){x, C, 1}, NULL, 0, dw, C);

@@ -25,8 +25,8 @@ static void items_chunk(void *context, ptrdiff_t chunk)
     }
 }
 
-void FN(fast_matmul)(const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],
-                     ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K)
+void FN(matmul)(const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],
+                ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K)
 {
     matmul_context p = {a, b, c, a_stride, b_stride, S, M, N, K, 1};
     double one = (double)M * N * K;

@@ -408,20 +408,21 @@ void FN(batch_norm_forward)(const real *x, const real *gamma, const real *beta, 
  *
  *     gamma / sqrt(var + eps) (sum + b - mean) + beta  =  scale sum + shift
  *
- * It may multiply its weights by scale beforehand; *safe says that this gives no infinity which the formula would not.
+ * It may multiply its weights by scale beforehand; returns whether that gives no infinity which the formula would not.
  */
-void FN(batch_norm_fold)(const real *b, const real *gamma, const real *beta, const real *mean, const real *variance,
-                         real *scale, real *shift, ptrdiff_t C, double eps, int *safe)
+int FN(batch_norm_fold)(const real *b, const real *gamma, const real *beta, const real *mean, const real *variance,
+                        real *scale, real *shift, ptrdiff_t C, double eps)
 {
     const double most = 1e15;
-    *safe = 1;
+    int safe = 1;
     for (ptrdiff_t c = 0; c < C; c++) {
         real invstd = (real)(1 / sqrt(variance[c] + eps));
         double before = (b != NULL ? b[c] : 0) - (double)mean[c];
         scale[c] = gamma != NULL ? gamma[c] * invstd : invstd;
         shift[c] = (real)(before * (double)scale[c] + (beta != NULL ? beta[c] : 0));
-        *safe &= fabs((double)scale[c]) < most && fabs((double)shift[c]) < most;
+        safe &= fabs((double)scale[c]) < most && fabs((double)shift[c]) < most;
     }
+    return safe;
 }
 
 /* The running statistics move towards the batch's by `momentum`, the variance towards the unbiased one of M values. A

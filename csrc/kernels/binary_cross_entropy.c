@@ -19,10 +19,10 @@ static inline real loss(real x, real t, real p)
 
 static void forward_chunk(void *context, ptrdiff_t chunk) { pair_loss_chunk(context, chunk, loss); }
 
-void FN(binary_cross_entropy_forward)(const real *x, const real *t, const real *each, double p, real *losses,
-                                      double *total, ptrdiff_t n)
+double FN(binary_cross_entropy_forward)(const real *x, const real *t, const real *each, double p, real *losses,
+                                        ptrdiff_t n)
 {
-    *total = pair_loss_run(forward_chunk, x, t, each, p, losses, n);
+    return pair_loss_run(forward_chunk, x, t, each, p, losses, n);
 }
 
 static inline real slope(real x, real t, real p)
@@ -56,11 +56,11 @@ void FN(binary_cross_entropy_backward_target)(const real *dy, ptrdiff_t dy_step,
 }
 
 /* How many of n values are not in [0, 1]; NaN is not. */
-void FN(outside_unit)(const real *x, ptrdiff_t *outside, ptrdiff_t n)
+ptrdiff_t FN(outside_unit)(const real *x, ptrdiff_t n)
 {
     ptrdiff_t count = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         count += !((x[i] >= 0) & (x[i] <= 1));
     }
-    *outside = count;
+    return count;
 }

@@ -13,11 +13,15 @@
  * memory as s->x and s->y say. Outputs are overwritten. Backward needs x and w from forward.
  *
  * What follows the layer may be done along with it, forward: s->scale[oc] multiplies the sum (a batch_norm with
- * constant statistics), and with s->relu it ends with y = max(y, 0).
+ * constant statistics), and with s->relu it ends with y = max(y, 0). Backward, `rectified` is NULL, or the layer's
+ * input, which came out of a ReLU: then dx is the gradient of what went into the ReLU, 0 where the input is not above
+ * 0.
  *
  * This is the layer to read, and the one that the tests trust; csrc/engine has the fast versions. All three passes walk
  * the same loops: for one tap (kh, kw) and one pair of planes, over the outputs whose input is inside the image.
  */
+#include <stdio.h>
+
 #include "../threads.h"
 #include "kernels.h"
 #include "window.h"
@@ -96,7 +100,7 @@ static void forward_chunk(void *c_, ptrdiff_t chunk)
     }
 }
 
-void FN(conv2d_plain_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
+void FN(plain_conv2d_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y)
 {
     ptrdiff_t items = s->N * s->OC;
     context c = {.s = s, .x = x, .w = w, .b = b, .y = y, .items = items};
@@ -131,12 +135,16 @@ static void backward_input_chunk(void *c_, ptrdiff_t chunk)
     }
 }
 
-void FN(conv2d_plain_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx)
+void FN(plain_conv2d_backward_input)(const conv2d_shape *s, const real *dy, const real *w, const real *rectified,
+                                     real *dx)
 {
     ptrdiff_t items = s->N * s->C;
     context c = {.s = s, .dy = dy, .w = w, .dx = dx, .items = items};
     c.chunks = chunks_of_work(items, s->OC / s->G * s->KH * s->KW * s->OH * s->OW);
     parallel_for(c.chunks, backward_input_chunk, &c);
+    if (rectified != NULL) {
+        FN(relu_backward)(dx, rectified, dx, s->N * s->C * s->H * s->W);
+    }
 }
 
 /* The sum over one plane of dy, each value times the input under tap t. In double: dw may have millions of terms. */
@@ -189,10 +197,31 @@ static void backward_weight_chunk(void *c_, ptrdiff_t chunk)
     }
 }
 
-void FN(conv2d_plain_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
+void FN(plain_conv2d_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db)
 {
     ptrdiff_t items = s->OC * (s->C / s->G) * s->KH * s->KW;
     context c = {.s = s, .x = x, .dy = dy, .dw = dw, .db = db, .items = items};
     c.chunks = chunks_of_work(items, s->N * s->OH * s->OW);
     parallel_for(c.chunks, backward_weight_chunk, &c);
+}
+
+int FN(plain_conv2d_output_order)(const conv2d_shape *s) { return s->x.c == 1 && s->C > 1; }
+
+int FN(plain_conv2d_can_pool)(const conv2d_shape *s)
+{
+    (void)s;
+    return 0;
+}
+
+int FN(plain_conv2d_can_follow)(const conv2d_shape *s)
+{
+    (void)s;
+    return 0;
+}
+
+void FN(plain_conv2d_explain)(const conv2d_shape *s, enum conv2d_pass pass, char *text, size_t size)
+{
+    (void)s;
+    (void)pass;
+    snprintf(text, size, "plain (asked for)");
 }

@@ -60,11 +60,4 @@ static inline strides4 strides_planes(ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
     return (strides4){.n = c * h * w, .c = h * w, .h = w, .w = 1};
 }
 
-#ifdef CNN_VARIANT
-/* csrc/kernels/conv2d.c: the layer as the paper states it. */
-void FN(conv2d_plain_forward)(const conv2d_shape *s, const real *x, const real *w, const real *b, real *y);
-void FN(conv2d_plain_backward_input)(const conv2d_shape *s, const real *dy, const real *w, real *dx);
-void FN(conv2d_plain_backward_weight)(const conv2d_shape *s, const real *x, const real *dy, real *dw, real *db);
-#endif
-
 #endif

@@ -29,23 +29,22 @@ typedef struct {
 
 static inline real weight_of(const real *w, ptrdiff_t c) { return w == NULL ? 1 : w[c]; }
 
-/* The sum of the weights of all targets that count, and the first target outside 0..C-1 (or -1 if there is none): what
- * must be known before the losses. Shared with nll_loss. */
-void FN(target_weight)(const int64_t *target, const real *w, double *sum, ptrdiff_t *first_bad, ptrdiff_t n,
-                       ptrdiff_t C, int64_t ignore_index)
+/* The sum of the weights of all targets that count; returns the first target outside 0..C-1 (or -1 if there is none):
+ * what must be known before the losses. Shared with nll_loss. */
+ptrdiff_t FN(target_weight)(const int64_t *target, const real *w, double *sum, ptrdiff_t n, ptrdiff_t C,
+                            int64_t ignore_index)
 {
     *sum = 0;
-    *first_bad = -1;
     for (ptrdiff_t i = 0; i < n; i++) {
         if (target[i] == ignore_index) {
             continue;
         }
         if (target[i] < 0 || target[i] >= C) {
-            *first_bad = i;
-            return;
+            return i;
         }
         *sum += weight_of(w, target[i]);
     }
+    return -1;
 }
 
 /* sum over c of w[c] (log_s - (x[c] - m)): what smoothing adds, and the gradient that belongs to it. */
@@ -172,10 +171,10 @@ static double run(cross_entropy_context *k, void (*chunk)(void *, ptrdiff_t))
     return total;
 }
 
-/* loss and dx may be NULL. *total is the sum of the losses, times scale. */
-void FN(cross_entropy_forward)(const real *x, const int64_t *target, const real *w, real *loss, double *total, real *dx,
-                               ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index, double smoothing,
-                               double scale)
+/* loss and dx may be NULL. Returns the sum of the losses, times scale. */
+double FN(cross_entropy_forward)(const real *x, const int64_t *target, const real *w, real *loss, real *dx,
+                                 ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index, double smoothing,
+                                 double scale)
 {
     cross_entropy_context k = {.shape = softmax_shape_of(outer, C, inner), .x = x, .w = w, .target = target};
     k.ignore_index = ignore_index;
@@ -183,7 +182,7 @@ void FN(cross_entropy_forward)(const real *x, const int64_t *target, const real 
     k.scale = (real)scale;
     k.loss = loss;
     k.dx = dx;
-    *total = run(&k, forward_chunk) * scale;
+    return run(&k, forward_chunk) * scale;
 }
 
 /* Given probabilities instead of a class: all of q may be nonzero. Rows only. */
@@ -224,16 +223,15 @@ static void probabilities_chunk(void *context, ptrdiff_t chunk)
 }
 
 /* x, probabilities, dx (n, C)    loss (n) */
-void FN(cross_entropy_probabilities_forward)(const real *x, const real *probabilities, const real *w, real *loss,
-                                             double *total, real *dx, ptrdiff_t n, ptrdiff_t C, double smoothing,
-                                             double scale)
+double FN(cross_entropy_probabilities_forward)(const real *x, const real *probabilities, const real *w, real *loss,
+                                               real *dx, ptrdiff_t n, ptrdiff_t C, double smoothing, double scale)
 {
     cross_entropy_context k = {.shape = softmax_shape_of(n, C, 1), .x = x, .w = w, .probabilities = probabilities};
     k.smoothing = (real)smoothing;
     k.scale = (real)scale;
     k.loss = loss;
     k.dx = dx;
-    *total = run(&k, probabilities_chunk) * scale;
+    return run(&k, probabilities_chunk) * scale;
 }
 
 typedef struct {

@@ -17,10 +17,9 @@ static inline real loss(real x, real t, real p)
 
 static void forward_chunk(void *context, ptrdiff_t chunk) { pair_loss_chunk(context, chunk, loss); }
 
-void FN(l1_loss_forward)(const real *x, const real *t, const real *each, double p, real *losses, double *total,
-                         ptrdiff_t n)
+double FN(l1_loss_forward)(const real *x, const real *t, const real *each, double p, real *losses, ptrdiff_t n)
 {
-    *total = pair_loss_run(forward_chunk, x, t, each, p, losses, n);
+    return pair_loss_run(forward_chunk, x, t, each, p, losses, n);
 }
 
 static inline real slope(real x, real t, real p)

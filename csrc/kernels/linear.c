@@ -38,7 +38,8 @@ static void forward_chunk(void *context, ptrdiff_t chunk)
     }
 }
 
-void FN(linear_forward)(const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
+void FN(plain_linear_forward)(const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C,
+                              ptrdiff_t OC)
 {
     linear_context p = {.x = x, .w = w, .b = b, .y = y, .N = N, .C = C, .OC = OC, .chunks = chunks_of_work(N, OC * C)};
     parallel_for(p.chunks, forward_chunk, &p);
@@ -64,7 +65,7 @@ static void backward_input_chunk(void *context, ptrdiff_t chunk)
     }
 }
 
-void FN(linear_backward_input)(const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
+void FN(plain_linear_backward_input)(const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
     linear_context p = {.dy = dy, .w = w, .dx = dx, .N = N, .C = C, .OC = OC, .chunks = chunks_of_work(N, OC * C)};
     parallel_for(p.chunks, backward_input_chunk, &p);
@@ -99,8 +100,8 @@ static void backward_weight_chunk(void *context, ptrdiff_t chunk)
     }
 }
 
-void FN(linear_backward_weight)(const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C,
-                                ptrdiff_t OC)
+void FN(plain_linear_backward_weight)(const real *x, const real *dy, real *dw, real *db, ptrdiff_t N, ptrdiff_t C,
+                                      ptrdiff_t OC)
 {
     linear_context p = {
         .x = x, .dy = dy, .dw = dw, .db = db, .N = N, .C = C, .OC = OC, .chunks = chunks_of_work(OC, C * N)};

@@ -38,8 +38,8 @@ static void rows_chunk(void *context, ptrdiff_t chunk)
     }
 }
 
-void FN(matmul)(const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],
-                ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K)
+void FN(plain_matmul)(const real *a, const real *b, real *c, const ptrdiff_t a_stride[3], const ptrdiff_t b_stride[3],
+                      ptrdiff_t S, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K)
 {
     matmul_context p = {a, b, c, a_stride, b_stride, S, M, N, K, chunks_of(S * M, GRAIN / (N * K + 1) + 1)};
     parallel_for(p.chunks, rows_chunk, &p);

@@ -12,11 +12,11 @@
 
 #include "kernels.h"
 
-/* loss may be NULL; *total is the sum of the losses. */
-void FN(nll_loss_forward)(const real *x, const int64_t *target, const real *w, real *loss, double *total,
-                          ptrdiff_t outer, ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index)
+/* loss may be NULL; returns the sum of the losses. */
+double FN(nll_loss_forward)(const real *x, const int64_t *target, const real *w, real *loss, ptrdiff_t outer,
+                            ptrdiff_t C, ptrdiff_t inner, int64_t ignore_index)
 {
-    *total = 0;
+    double total = 0;
     for (ptrdiff_t o = 0; o < outer; o++) {
         for (ptrdiff_t i = 0; i < inner; i++) {
             int64_t t = target[o * inner + i];
@@ -24,12 +24,13 @@ void FN(nll_loss_forward)(const real *x, const int64_t *target, const real *w, r
             if (t != ignore_index) {
                 value = -x[(o * C + t) * inner + i] * (w == NULL ? 1 : w[t]);
             }
-            *total += value;
+            total += value;
             if (loss != NULL) {
                 loss[o * inner + i] = value;
             }
         }
     }
+    return total;
 }
 
 /* One dy for all losses if dy_step is 0, else 1 for one each; all are multiplied by scale. */
