@@ -15,6 +15,7 @@ from harness import (
 
 import cnn
 from cnn import _cnn
+from cnn.errors import ShapeError
 
 SHAPES = [(2, 3, 4, 5), (1, 16, 16, 16), (3, 17, 5, 31), (2, 1, 4, 4), (2, 8, 1, 1), (0, 3, 4, 4), (4, 64, 33, 20)]
 
@@ -119,3 +120,9 @@ def test_errors():
     for error, message, call in cases:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_cat_of_more_than_an_index_counts():
+    endless = np.empty((2**62, 0), np.float32)
+    with pytest.raises(ShapeError, match="the joined size is too large"):
+        _cnn.cat([endless, endless], 0)

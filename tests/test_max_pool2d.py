@@ -18,6 +18,8 @@ from harness import (
 )
 
 import cnn
+from cnn.errors import ShapeError
+from cnn.nn import functional as F
 from cnn.nn.max_pool1d import MaxPool1d, max_pool1d
 from cnn.nn.max_pool2d import MaxPool2d, max_pool2d
 from cnn.tensor import Tensor
@@ -267,3 +269,9 @@ def test_errors(shape, arguments, error, message):
 def test_integer_input_is_refused():
     with pytest.raises(TypeError, match="max_pool2d: input must be float32 or float64, got int64"):
         max_pool2d(cnn.zeros((2, 3, 4, 4), dtype=cnn.int64), 2)
+
+
+@pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d])
+def test_planes_of_more_pixels_than_an_index_counts(pool):
+    with pytest.raises(ShapeError, match=r"more than 2\^31 pixels are not supported, got 65536 x 65536"):
+        pool(cnn.empty(0, 1, 2**16, 2**16), 2)

@@ -342,3 +342,28 @@ def test_modules(name):
 
     assert strictly(run) == quietly(run)
     COUNTS["NumPy state"] += 1
+
+
+def test_the_way_of_an_older_numpy():
+    """Where NumPy keeps its state elsewhere, a function enters an errstate, and its __exit__ leaves it."""
+    from numpy._core import umath
+
+    calls = []
+
+    class State:
+        def __exit__(self, *exception):
+            calls.append("left")
+
+    def enter():
+        calls.append("entered")
+        return State()
+
+    for wrong in ((1, 1), (None, 1), (enter, enter)):
+        with pytest.raises(TypeError, match="set_quiet"):
+            cnn._cnn.set_quiet(*wrong)
+    cnn._cnn.set_quiet(None, enter)
+    try:
+        cnn.tensor([1.0, 2.0]).sum()
+    finally:
+        cnn._cnn.set_quiet(umath._extobj_contextvar, umath._make_extobj(all="ignore"))
+    assert calls == ["entered", "left"]

@@ -71,8 +71,10 @@ class Tree:
 
     def pytest(self, files, seconds, arguments=(), **environment):
         """The exit status of pytest over `files`; None where it took longer than `seconds`."""
-        # A test that does not end is stopped by a thread: what loops in C hears no signal.
-        quiet = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=60", "--timeout-method=thread"]
+        # A test that does not end is stopped by the watchdog of faulthandler: what loops in C hears no signal, and lets
+        # no thread of Python run.
+        quiet = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=0"]
+        quiet += ["-o", "faulthandler_timeout=60", "-o", "faulthandler_exit_on_timeout=true"]
         command = [sys.executable, "-P", *arguments, "-m", "pytest", *quiet, *files]
         child = subprocess.Popen(
             ["prlimit", f"--as={ADDRESS_SPACE}", *command] if shutil.which("prlimit") else command,
