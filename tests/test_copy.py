@@ -123,6 +123,6 @@ def test_errors():
 
 
 def test_cat_of_more_than_an_index_counts():
-    endless = np.empty((2**62, 0), np.float32)
+    endless = np.empty((2**60, 0), np.float32)
     with pytest.raises(ShapeError, match="the joined size is too large"):
-        _cnn.cat([endless, endless], 0)
+        _cnn.cat([endless] * 8, 0)
