@@ -17,6 +17,8 @@
 #define CNN_DIRECT_H
 
 #include "../kernels/conv2d.h"
+#include "../kernels/partial_sums.h"
+#include "../sizes.h"
 
 /* One axis: output o of `out` reads, for tap t of `taps`, the input o*step + offset + t*spread of `in` and the weight
  * kernel + t*kernel_step. spread > 0. */
@@ -50,12 +52,6 @@ static inline ptrdiff_t axis_reach(axis a, ptrdiff_t outputs)
 
 /* True if no output reads outside of the input. */
 static inline int axis_inside(axis a) { return a.offset >= 0 && a.offset + axis_reach(a, a.out) <= a.in; }
-
-static inline ptrdiff_t at_least(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-
-static inline ptrdiff_t at_most(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
-static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 /* Multiplications of the whole correlation. */
 static inline double correlation_work(const correlation *c)

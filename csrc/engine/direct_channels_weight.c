@@ -184,11 +184,8 @@ static void add_slots(void *context_, ptrdiff_t chunk)
         }
     }
     for (ptrdiff_t lane = 0; x->db != NULL && lane < used; lane++) {
-        real s = bias[lane];
-        for (ptrdiff_t slot = 1; slot < x->slots; slot++) {
-            s += bias[lane + slot * slot_step];
-        }
-        x->db[group * c->OC + first + lane] = s;
+        x->db[group * c->OC + first + lane] =
+            plus_real_parts(bias[lane], bias + lane + slot_step, x->slots - 1, slot_step);
     }
 }
 

@@ -464,10 +464,8 @@ static void add_slots(const weight_context *x)
     for (ptrdiff_t k = 0; k < c->G * c->OC; k++) {
         ptrdiff_t vector = at_most(k / VLEN, x->vectors - 1), lane = k - vector_begin(x->lanes, vector);
         for (ptrdiff_t t = 0; t <= x->taps; t++) {
-            real s = 0;
-            for (ptrdiff_t slot = 0; slot < x->slots; slot++) {
-                s += vector_sums(x, slot, vector)[t * VLEN + lane];
-            }
+            const real *first = vector_sums(x, 0, vector) + t * VLEN + lane;
+            real s = plus_real_parts(0, first, x->slots, x->vectors * (x->taps + 1) * VLEN);
             if (t < x->taps) {
                 x->dw[k * x->taps + t] = s;
             } else if (x->db != NULL) {

@@ -446,11 +446,7 @@ static void weight_chunk(void *context_, ptrdiff_t chunk)
 static void add_slots(const real *sums, ptrdiff_t slots, ptrdiff_t n, real *to)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
-        real s = sums[i];
-        for (ptrdiff_t slot = 1; slot < slots; slot++) {
-            s += sums[slot * n + i];
-        }
-        to[i] = s;
+        to[i] = plus_real_parts(sums[i], sums + n + i, slots - 1, n);
     }
 }
 

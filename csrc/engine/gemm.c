@@ -22,7 +22,9 @@
  */
 #include "gemm.h"
 
+#include "../kernels/partial_sums.h"
 #include "../memory.h"
+#include "../sizes.h"
 #include "../threads.h"
 #include "pack.h"
 #include "tile.h"
@@ -57,7 +59,6 @@ typedef struct {
     ptrdiff_t M, N, K;
     side a, b;
     const real *bias;
-    int accumulate;
     real *c;
     ptrdiff_t c_row;
 
@@ -66,10 +67,7 @@ typedef struct {
     real *partial;                            /* one c (M,N) for each split; NULL if there is only one */
 } product;
 
-static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-static ptrdiff_t ceil_div(ptrdiff_t n, ptrdiff_t d) { return (n + d - 1) / d; }
-static ptrdiff_t between(ptrdiff_t low, ptrdiff_t n, ptrdiff_t high) { return larger(low, smaller(n, high)); }
+static ptrdiff_t between(ptrdiff_t low, ptrdiff_t n, ptrdiff_t high) { return at_least(low, at_most(n, high)); }
 
 /* ---- tiles by size ---------------------------------------------------------------------------------------------- */
 
@@ -99,13 +97,13 @@ static ptrdiff_t slice_begin(const side *f, ptrdiff_t s)
         return s * TILE_COLS;
     }
     ptrdiff_t size = f->size / f->slices, rest = f->size % f->slices;
-    return s * size + smaller(s, rest);
+    return s * size + at_most(s, rest);
 }
 
 /* Rows of a tile, or columns of a panel, that exist. */
 static ptrdiff_t slice_size(const side *f, ptrdiff_t s)
 {
-    return smaller(slice_begin(f, s + 1), f->size) - slice_begin(f, s);
+    return at_most(slice_begin(f, s + 1), f->size) - slice_begin(f, s);
 }
 
 /* The same, packed. Panels have one vector or two. */
@@ -163,7 +161,7 @@ static void pack_chunk(const product *p, const side *f, ptrdiff_t chunk)
     ptrdiff_t begin, end;
     chunk_bounds(f->slices, pack_groups(f), chunk, &begin, &end);
     for (ptrdiff_t k = 0; k < p->K; k += p->k_block) {
-        ptrdiff_t k_size = smaller(p->k_block, p->K - k);
+        ptrdiff_t k_size = at_most(p->k_block, p->K - k);
         pack_slices(f, k, k_size, begin, end, packed_slice(f, k, k_size, begin));
     }
 }
@@ -196,7 +194,7 @@ static rectangle chunk_rectangle(const product *p, ptrdiff_t chunk)
     chunk_bounds(p->b.slices, p->col_blocks, block % p->col_blocks, &r.panel_begin, &r.panel_end);
     chunk_bounds(ceil_div(p->K, p->k_block), p->splits, split, &r.k_begin, &r.k_end);
     r.k_begin *= p->k_block;
-    r.k_end = smaller(r.k_end * p->k_block, p->K);
+    r.k_end = at_most(r.k_end * p->k_block, p->K);
     r.c = p->partial ? p->partial + split * p->M * p->N : p->c;
     r.c_row = p->partial ? p->N : p->c_row;
     return r;
@@ -206,8 +204,7 @@ static void multiply_tile(const product *p, const rectangle *r, ptrdiff_t t, ptr
                           ptrdiff_t k_size, const real *a, const real *b, ptrdiff_t b_k)
 {
     ptrdiff_t column = panel * TILE_COLS, width = slice_size(&p->b, panel);
-    tile_store how = {.bias = p->bias && !p->partial && k == 0 ? p->bias + column : NULL,
-                      .accumulate = k > r->k_begin || (p->accumulate && !p->partial)};
+    tile_store how = {.bias = p->bias && !p->partial && k == 0 ? p->bias + column : NULL, .accumulate = k > r->k_begin};
     real *c = r->c + slice_begin(&p->a, t) * r->c_row + column;
     tile_of[slice_size(&p->a, t) - 1][width > VLEN](k_size, a, b, b_k, c, r->c_row, width, &how);
 }
@@ -254,7 +251,7 @@ static void multiply_panels(const product *p, const rectangle *r, ptrdiff_t k, p
         pack_slices(&p->a, k, k_size, r->tile_begin, r->tile_end, a_space);
     }
     for (ptrdiff_t group = r->panel_begin; group < r->panel_end; group += PANEL_GROUP) {
-        ptrdiff_t group_end = smaller(group + PANEL_GROUP, r->panel_end);
+        ptrdiff_t group_end = at_most(group + PANEL_GROUP, r->panel_end);
         int direct = p->k_block == K_DIRECT && group_end * TILE_COLS <= p->N;
         if (!direct) {
             pack_slices(&p->b, k, k_size, group, group_end, b_space);
@@ -267,7 +264,7 @@ static void multiply_panels(const product *p, const rectangle *r, ptrdiff_t k, p
                 ptrdiff_t row = slice_begin(&p->a, t) - slice_begin(&p->a, r->tile_begin);
                 if (p->b.along == 1) {
                     fetch_columns(&p->b, panel, t - r->tile_begin, r->tile_end - r->tile_begin, k + k_size,
-                                  smaller(k + 2 * k_size, r->k_end));
+                                  at_most(k + 2 * k_size, r->k_end));
                 }
                 multiply_tile(p, r, t, panel, k, k_size, a + row * k_size, b, b_k);
             }
@@ -279,16 +276,16 @@ static void product_chunk(void *context, ptrdiff_t chunk)
 {
     const product *p = context;
     rectangle r = chunk_rectangle(p, chunk);
-    ptrdiff_t k_most = smaller(p->k_block, p->K), tiles = p->b.packed ? 1 : r.tile_end - r.tile_begin;
+    ptrdiff_t k_most = at_most(p->k_block, p->K), tiles = p->b.packed ? 1 : r.tile_end - r.tile_begin;
     ptrdiff_t a_space = p->a.packed ? 0 : ceil_div(tiles * TILE_ROWS * k_most, LINE) * LINE;
-    ptrdiff_t b_space = p->b.packed ? 0 : smaller(PANEL_GROUP, r.panel_end - r.panel_begin) * TILE_COLS * k_most;
+    ptrdiff_t b_space = p->b.packed ? 0 : at_most(PANEL_GROUP, r.panel_end - r.panel_begin) * TILE_COLS * k_most;
     real *space = scratch((a_space + b_space) * sizeof(real));
     if (space == NULL) {
         kernel_abort(KERNEL_NO_MEMORY);
         return;
     }
     for (ptrdiff_t k = r.k_begin; k < r.k_end; k += p->k_block) {
-        ptrdiff_t k_size = smaller(p->k_block, r.k_end - k);
+        ptrdiff_t k_size = at_most(p->k_block, r.k_end - k);
         if (p->b.packed) {
             multiply_rows(p, &r, k, k_size, space);
         } else {
@@ -307,10 +304,7 @@ static void add_splits_chunk(void *context, ptrdiff_t chunk)
         real *c = p->c + i * p->c_row;
         for (ptrdiff_t j = 0; j < p->N; j++) {
             real sum = p->bias ? p->bias[j] : 0;
-            for (ptrdiff_t s = 0; s < p->splits; s++) {
-                sum += p->partial[(s * p->M + i) * p->N + j];
-            }
-            c[j] = p->accumulate ? c[j] + sum : sum;
+            c[j] = plus_real_parts(sum, p->partial + i * p->N + j, p->splits, p->M * p->N);
         }
     }
 }
@@ -420,9 +414,9 @@ static void dots_4(ptrdiff_t K, const real *a, ptrdiff_t a_row, const real *cons
 static void dot_columns(const product *p, ptrdiff_t j)
 {
     const real *b[4];
-    ptrdiff_t columns = smaller(4, p->N - j);
+    ptrdiff_t columns = at_most(4, p->N - j);
     for (ptrdiff_t l = 0; l < 4; l++) { /* beyond the last column: the last one again, and no store */
-        b[l] = p->b.p + smaller(j + l, p->N - 1) * p->b.across;
+        b[l] = p->b.p + at_most(j + l, p->N - 1) * p->b.across;
     }
     for (ptrdiff_t i = 0; i < p->M;) {
         const real *a = p->a.p + i * p->a.across;
@@ -432,14 +426,13 @@ static void dot_columns(const product *p, ptrdiff_t j)
         for (ptrdiff_t r = 0; r < rows; r++, i++) {
             real *c = p->c + i * p->c_row + j;
             for (ptrdiff_t l = 0; l < columns; l++) {
-                real sum = sums[r][l] + (p->bias ? p->bias[j + l] : 0);
-                c[l] = p->accumulate ? c[l] + sum : sum;
+                c[l] = sums[r][l] + (p->bias ? p->bias[j + l] : 0);
             }
         }
     }
 }
 
-static ptrdiff_t dot_chunks(const product *p) { return chunks_of(p->N * p->K * larger(p->M, MEMORY_COST), GRAIN); }
+static ptrdiff_t dot_chunks(const product *p) { return chunks_of(p->N * p->K * at_least(p->M, MEMORY_COST), GRAIN); }
 
 static void dot_chunk(void *context, ptrdiff_t chunk)
 {
@@ -462,23 +455,22 @@ static void plan(product *p)
     double elements = (double)p->M * p->K + (double)p->K * p->N + (double)p->M * p->N;
     double work = (double)p->M * p->N * p->K;
     work = work > MEMORY_COST * elements ? work : MEMORY_COST * elements;
-    ptrdiff_t wanted = work / GRAIN < CHUNKS ? larger(1, (ptrdiff_t)(work / GRAIN)) : CHUNKS;
+    ptrdiff_t wanted = work / GRAIN < CHUNKS ? at_least(1, (ptrdiff_t)(work / GRAIN)) : CHUNKS;
 
     /* A long K first: no side is read twice. Then rows, if there are many, because then only b is packed beforehand;
      * then columns, of b's rows not less than 512 bytes; then what is left. */
     ptrdiff_t narrowest = p->b.across == 1 ? 4 : 1,
-              widest = larger(1, B_BLOCK / (smaller(p->k_block, p->K) * TILE_COLS));
-    p->splits = between(1, smaller(p->K / K_SPLIT, SPLIT_SPACE / p->M / p->N), wanted);
+              widest = at_least(1, B_BLOCK / (at_most(p->k_block, p->K) * TILE_COLS));
+    p->splits = between(1, at_most(p->K / K_SPLIT, SPLIT_SPACE / p->M / p->N), wanted);
     wanted = ceil_div(wanted, p->splits);
     p->row_blocks = ceil_div(p->M, ROW_BLOCK);
-    p->row_blocks = p->row_blocks > 1 ? larger(p->row_blocks, smaller(wanted, p->M / (ROW_BLOCK / 3))) : 1;
+    p->row_blocks = p->row_blocks > 1 ? at_least(p->row_blocks, at_most(wanted, p->M / (ROW_BLOCK / 3))) : 1;
     p->col_blocks = p->row_blocks > 1 ? ceil_div(p->b.slices, widest) : 1;
     p->col_blocks = between(p->col_blocks, ceil_div(p->b.slices, narrowest), ceil_div(wanted, p->row_blocks));
-    p->row_blocks = larger(p->row_blocks, smaller(p->a.slices, ceil_div(wanted, p->col_blocks)));
+    p->row_blocks = at_least(p->row_blocks, at_most(p->a.slices, ceil_div(wanted, p->col_blocks)));
 }
 
-void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, matrix a, matrix b, const real *bias, int accumulate, real *c,
-              ptrdiff_t c_row)
+void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, matrix a, matrix b, const real *bias, real *c, ptrdiff_t c_row)
 {
     product p = {.M = M,
                  .N = N,
@@ -486,7 +478,6 @@ void FN(gemm)(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, matrix a, matrix b, const r
                  .a = {.p = a.p, .across = a.row, .along = a.col, .size = M},
                  .b = {.p = b.p, .across = b.col, .along = b.row, .size = N, .panels = 1},
                  .bias = bias,
-                 .accumulate = accumulate,
                  .c = c,
                  .c_row = c_row};
     if (M == 0 || N == 0) {

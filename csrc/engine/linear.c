@@ -11,12 +11,12 @@
 
 void FN(linear_forward)(const real *x, const real *w, const real *b, real *y, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
-    FN(gemm)(N, OC, C, (matrix){x, C, 1}, (matrix){w, 1, C}, b, 0, y, OC);
+    FN(gemm)(N, OC, C, (matrix){x, C, 1}, (matrix){w, 1, C}, b, y, OC);
 }
 
 void FN(linear_backward_input)(const real *dy, const real *w, real *dx, ptrdiff_t N, ptrdiff_t C, ptrdiff_t OC)
 {
-    FN(gemm)(N, C, OC, (matrix){dy, OC, 1}, (matrix){w, C, 1}, NULL, 0, dx, C);
+    FN(gemm)(N, C, OC, (matrix){dy, OC, 1}, (matrix){w, C, 1}, NULL, dx, C);
 }
 
 enum { BIAS_ROWS = 256 }; /* rows of dy that one chunk adds up */
@@ -62,7 +62,7 @@ void FN(linear_backward_weight)(const real *x, const real *dy, real *dw, real *d
                                 ptrdiff_t OC)
 {
     if (dw != NULL) {
-        FN(gemm)(OC, C, N, (matrix){dy, 1, OC}, (matrix){x, C, 1}, NULL, 0, dw, C);
+        FN(gemm)(OC, C, N, (matrix){dy, 1, OC}, (matrix){x, C, 1}, NULL, dw, C);
     }
     if (db != NULL) {
         backward_bias(dy, db, N, OC);

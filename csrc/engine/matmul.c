@@ -21,7 +21,7 @@ static void items_chunk(void *context, ptrdiff_t chunk)
     for (ptrdiff_t s = begin; s < end; s++) {
         matrix a = {p->a + s * p->a_stride[0], p->a_stride[1], p->a_stride[2]};
         matrix b = {p->b + s * p->b_stride[0], p->b_stride[1], p->b_stride[2]};
-        FN(gemm)(p->M, p->N, p->K, a, b, NULL, 0, p->c + s * p->M * p->N, p->N);
+        FN(gemm)(p->M, p->N, p->K, a, b, NULL, p->c + s * p->M * p->N, p->N);
     }
 }
 

@@ -519,10 +519,7 @@ void FN(winograd_backward_weight)(const conv2d_shape *s, const real *x, const re
             FN(mend_all_weights)(s, x, dy, dw);
         }
         for (ptrdiff_t oc = 0; db != NULL && oc < s->OC; oc++) {
-            db[oc] = 0;
-            for (ptrdiff_t slot = 0; slot < p.db_slots; slot++) {
-                db[oc] += p.db[slot * p.out.c + oc];
-            }
+            db[oc] = plus_real_parts(0, p.db + oc, p.db_slots, p.out.c);
         }
     }
     memory_put(p.gradient);

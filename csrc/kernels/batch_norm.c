@@ -201,26 +201,6 @@ typedef struct {
     vec mean, scale, beta, shift, factor;
 } channel_vectors;
 
-/* n values, VLEN at most. */
-static inline vec load_some(const real *p, ptrdiff_t n)
-{
-    real some[VLEN] = {0};
-    if (n == VLEN) {
-        return v_load(p);
-    }
-    memcpy(some, p, (size_t)n * sizeof *p);
-    return v_load(some);
-}
-
-static inline void store_some(real *p, vec v, ptrdiff_t n)
-{
-    if (n == VLEN) {
-        v_store(p, v);
-    } else {
-        memcpy(p, &v, (size_t)n * sizeof *p);
-    }
-}
-
 static inline __attribute__((always_inline)) vec written(const int kind, const int relu, vec x, vec dy,
                                                          const channel_vectors *c)
 {
@@ -241,19 +221,19 @@ static inline __attribute__((always_inline)) void write_values(const int kind, c
                                                                const batch_norm_context *k, ptrdiff_t at, ptrdiff_t n,
                                                                const channel_vectors *c)
 {
-    vec dy = kind == WRITE_Y ? v_zero() : load_some(k->dy + at, n);
-    store_some(k->out + at, written(kind, relu, load_some(k->x + at, n), dy, c), n);
+    vec dy = kind == WRITE_Y ? v_zero() : v_load_some(k->dy + at, n);
+    v_store_some(k->out + at, written(kind, relu, v_load_some(k->x + at, n), dy, c), n);
 }
 
 /* One value each of n channels from c on, VLEN at most. `at`: where the row begins. */
 static inline __attribute__((always_inline)) void
 write_some_channels(const int kind, const int relu, const batch_norm_context *k, ptrdiff_t at, ptrdiff_t c, ptrdiff_t n)
 {
-    channel_vectors v = {.mean = load_some(k->mean + c, n), .scale = load_some(k->scale + c, n)};
-    v.beta = load_some(kind == WRITE_Y ? k->shift + c : k->beta + c, n);
+    channel_vectors v = {.mean = v_load_some(k->mean + c, n), .scale = v_load_some(k->scale + c, n)};
+    v.beta = v_load_some(kind == WRITE_Y ? k->shift + c : k->beta + c, n);
     if (kind == WRITE_DX_TRAINING) {
-        v.shift = load_some(k->shift + c, n);
-        v.factor = load_some(k->factor + c, n);
+        v.shift = v_load_some(k->shift + c, n);
+        v.factor = v_load_some(k->factor + c, n);
     }
     write_values(kind, relu, k, at + c, n, &v);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../simd/quad.h"
+#include "../sizes.h"
 #include "../threads.h"
 #include "kernels.h"
 
@@ -42,7 +43,7 @@ static void transpose_tile(const real *x, real *y, ptrdiff_t rows, ptrdiff_t col
 static void transpose_chunk(void *context, ptrdiff_t chunk)
 {
     const transpose_context *c = context;
-    const ptrdiff_t strips = (c->columns + TILE - 1) / TILE, size = c->rows * c->columns;
+    const ptrdiff_t strips = ceil_div(c->columns, TILE), size = c->rows * c->columns;
     ptrdiff_t begin, end;
     chunk_bounds(c->batch * strips, c->chunks, chunk, &begin, &end);
     for (ptrdiff_t strip = begin; strip < end; strip++) {
@@ -58,7 +59,7 @@ void FN(transpose)(const real *x, real *y, ptrdiff_t batch, ptrdiff_t rows, ptrd
     if (batch == 0 || rows == 0 || columns == 0) {
         return;
     }
-    const ptrdiff_t strips = batch * ((columns + TILE - 1) / TILE), chunks = chunks_of(batch * rows * columns, GRAIN);
+    const ptrdiff_t strips = batch * ceil_div(columns, TILE), chunks = chunks_of(batch * rows * columns, GRAIN);
     transpose_context c = {x, y, batch, rows, columns, chunks < strips ? chunks : strips};
     parallel_for(c.chunks, transpose_chunk, &c);
 }

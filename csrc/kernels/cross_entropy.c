@@ -14,6 +14,7 @@
  * softmax.h.
  */
 #include "kernels.h"
+#include "partial_sums.h"
 #include "softmax.h"
 
 typedef struct {
@@ -161,14 +162,11 @@ static void forward_chunk(void *context, ptrdiff_t chunk)
 
 static double run(cross_entropy_context *k, void (*chunk)(void *, ptrdiff_t))
 {
-    double totals[256] = {0}, total = 0;
+    double totals[256] = {0};
     k->totals = totals;
     k->chunks = softmax_chunks(&k->shape);
     parallel_for(k->chunks, chunk, k);
-    for (ptrdiff_t i = 0; i < k->chunks; i++) {
-        total += totals[i];
-    }
-    return total;
+    return plus_parts(0, totals, k->chunks, 1);
 }
 
 /* loss and dx may be NULL. Returns the sum of the losses, times scale. */

@@ -16,6 +16,7 @@
 #include "../memory.h"
 #include "../threads.h"
 #include "kernels.h"
+#include "partial_sums.h"
 
 enum { GRAIN = 1 << 15 };
 
@@ -183,12 +184,8 @@ void FN(group_norm_backward)(const real *dy, const real *x, const real *gamma, c
     }
     parallel_for(c.parts * G, backward_chunk, &c);
     for (ptrdiff_t k = 0; dgamma != NULL && k < C; k++) {
-        for (ptrdiff_t part = 1; part < c.parts; part++) {
-            c.dgamma[k] += c.dgamma[part * C + k];
-            c.dbeta[k] += c.dbeta[part * C + k];
-        }
-        dgamma[k] = (real)c.dgamma[k];
-        dbeta[k] = (real)c.dbeta[k];
+        dgamma[k] = (real)plus_parts(c.dgamma[k], c.dgamma + C + k, c.parts - 1, C);
+        dbeta[k] = (real)plus_parts(c.dbeta[k], c.dbeta + C + k, c.parts - 1, C);
     }
     memory_put(c.dgamma);
 }

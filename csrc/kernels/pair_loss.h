@@ -9,6 +9,7 @@
 
 #include "../threads.h"
 #include "kernels.h"
+#include "partial_sums.h"
 
 enum { PAIR_GRAIN = 1 << 15, PAIR_BLOCK = 512 };
 
@@ -84,14 +85,11 @@ static inline __attribute__((always_inline)) void pair_slope_chunk(void *context
 static inline double pair_loss_run(void (*chunk)(void *, ptrdiff_t), const real *x, const real *t, const real *each,
                                    double p, real *losses, ptrdiff_t n)
 {
-    double totals[256] = {0}, total = 0;
+    double totals[256] = {0};
     pair_context c = {.x = x, .t = t, .each = each, .p = (real)p, .out = losses, .totals = totals, .n = n};
     c.chunks = chunks_of(n, PAIR_GRAIN);
     parallel_for(c.chunks, chunk, &c);
-    for (ptrdiff_t i = 0; i < c.chunks; i++) {
-        total += totals[i];
-    }
-    return total;
+    return plus_parts(0, totals, c.chunks, 1);
 }
 
 static inline void pair_slope_run(void (*chunk)(void *, ptrdiff_t), const real *dy, ptrdiff_t dy_step, const real *x,

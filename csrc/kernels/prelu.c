@@ -13,6 +13,7 @@
 #include "../memory.h"
 #include "../threads.h"
 #include "kernels.h"
+#include "partial_sums.h"
 
 enum { GRAIN = 1 << 15 };
 
@@ -90,11 +91,7 @@ void FN(prelu_backward)(const real *dy, const real *x, const real *w, real *dx, 
     prelu p = {x, w, dy, dx, shares, rows, channels, size, chunks};
     parallel_for(chunks, backward_chunk, &p);
     for (ptrdiff_t c = 0; c < channels; c++) {
-        double sum = 0;
-        for (ptrdiff_t chunk = 0; chunk < chunks; chunk++) {
-            sum += shares[chunk * channels + c];
-        }
-        dw[c] = (real)sum;
+        dw[c] = (real)plus_parts(0, shares + c, chunks, channels);
     }
     memory_put(shares);
 }

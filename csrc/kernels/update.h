@@ -15,6 +15,7 @@
 
 #include "../memory.h"
 #include "../simd/simd.h"
+#include "../sizes.h"
 #include "../threads.h"
 #include "kernels.h"
 
@@ -42,8 +43,6 @@ typedef struct {
     factors *factors;
     ptrdiff_t count, total, chunks;
 } update;
-
-static inline ptrdiff_t parts_of(ptrdiff_t n, ptrdiff_t size) { return (n + size - 1) / size; }
 
 /* to[part][n][size] of from (N,C); returns what lies behind it. */
 static inline real *pack_factor(const real *from, ptrdiff_t N, ptrdiff_t C, ptrdiff_t size, real *to)
@@ -121,7 +120,7 @@ static inline void update_values(const update *u, ptrdiff_t t, ptrdiff_t begin, 
         const ptrdiff_t o = band * BAND, rows = g->OC - o < BAND ? g->OC - o : BAND;
         const ptrdiff_t from = begin > o * g->C ? begin - o * g->C : 0;
         const ptrdiff_t to = end - o * g->C < rows * g->C ? end - o * g->C : rows * g->C;
-        update_band(u, t, band, rows, parts_of(from, rows * PANEL), parts_of(to, rows * PANEL));
+        update_band(u, t, band, rows, ceil_div(from, rows * PANEL), ceil_div(to, rows * PANEL));
     }
 }
 
@@ -147,7 +146,7 @@ static inline void update_all(update_piece *piece, const void *optimiser, const 
     for (ptrdiff_t t = 0; t < count; t++) {
         const gradient *g = &gradients[t];
         u.total += sizes[t];
-        packed += g->values ? 0 : (size_t)(g->N * (parts_of(g->OC, BAND) * BAND + parts_of(g->C, PANEL) * PANEL));
+        packed += g->values ? 0 : (size_t)(g->N * (ceil_div(g->OC, BAND) * BAND + ceil_div(g->C, PANEL) * PANEL));
     }
     if (packed > 0) {
         u.factors = memory_get((size_t)count * sizeof(factors) + packed * sizeof(real));

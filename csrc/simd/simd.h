@@ -3,6 +3,7 @@
  *   vec          VLEN values of type real
  *   v_load(p)    VLEN values from p (any alignment), pinned in a register
  *   v_store(p,v) and back
+ *   v_load_some(p, n), v_store_some(p, v, n)    the same of n values, VLEN at most; zeros behind them
  *   v_set1(s)    s in every lane;  v_zero() all zero
  *   v_relu(v)    negative lanes become 0; NaN stays
  *   v_has_nan(v) whether any lane is NaN
@@ -15,6 +16,8 @@
  */
 #ifndef CNN_SIMD_H
 #define CNN_SIMD_H
+
+#include <string.h>
 
 #include "../kernels/real.h"
 
@@ -53,6 +56,26 @@ static inline vec v_load(const real *p)
 }
 
 static inline void v_store(real *p, vec v) { *(vec_unaligned *)p = v; }
+
+/* n values, VLEN at most. */
+static inline vec v_load_some(const real *p, ptrdiff_t n)
+{
+    real some[VLEN] = {0};
+    if (n == VLEN) {
+        return v_load(p);
+    }
+    memcpy(some, p, (size_t)n * sizeof *p);
+    return v_load(some);
+}
+
+static inline void v_store_some(real *p, vec v, ptrdiff_t n)
+{
+    if (n == VLEN) {
+        v_store(p, v);
+    } else {
+        memcpy(p, &v, (size_t)n * sizeof *p);
+    }
+}
 
 static inline vec v_set1(real s) { return s - (vec){0}; }
 
