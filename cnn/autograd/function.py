@@ -36,7 +36,7 @@ class Node(_cnn.Node):
 
     def name(self):
         """The name that torch prints: `ReluBackward0`, or `MyFunctionBackward` for a user's Function."""
-        return f"{type(self).__name__}Backward0"
+        return f"{type(self).__name__.removesuffix('Operation')}Backward0"
 
     def __repr__(self):
         return f"<{self.name()} object at {id(self):#x}>"
@@ -110,6 +110,9 @@ def edge_of(tensor):
 
 class Operation(Node):
     """An operation of the library: NumPy arrays in, NumPy arrays out. See docs/architecture.md, "An operation".
+
+    It is called as torch calls its node, without Backward0: Relu, NativeBatchNorm. Where the Module of its file has
+    that name already, `Operation` stands behind it: SoftmaxOperation.
 
     forward(ctx, *args)  every Tensor among args arrives as its array; `ctx.needs[i]` says whether argument i wants a
                          gradient; `ctx.saved` holds the arrays that backward needs.

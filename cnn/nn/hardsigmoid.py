@@ -24,9 +24,6 @@ class HardsigmoidOperation(Operation):
     def backward(ctx, dy):
         return _cnn.hardsigmoid_backward(dy, *ctx.saved)
 
-    def name(self):
-        return "HardsigmoidBackward0"
-
 
 def hardsigmoid(input, inplace=False):
     """min(max(x + 3, 0), 6) / 6, element by element; any shape. With inplace=True the input itself is changed."""

@@ -22,9 +22,6 @@ class HardswishOperation(Operation):
     def backward(ctx, dy):
         return _cnn.hardswish_backward(dy, *ctx.saved)
 
-    def name(self):
-        return "HardswishBackward0"
-
 
 def hardswish(input, inplace=False):
     """x * min(max(x + 3, 0), 6) / 6, element by element; any shape. With inplace=True the input itself is changed."""

@@ -25,9 +25,6 @@ class HardtanhOperation(Operation):
     def backward(ctx, dy):
         return _cnn.hardtanh_backward(dy, *ctx.saved, *ctx.limits), None, None
 
-    def name(self):
-        return "HardtanhBackward0"
-
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """x, but not below min_val and not above max_val; any shape. With inplace=True the input itself is changed."""

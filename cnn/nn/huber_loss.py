@@ -8,12 +8,9 @@ from .pair_loss import PairLoss, same_size
 from .reduction import Loss, reduce_loss, reduction_number
 
 
-class HuberLoss_(PairLoss):
+class HuberLossOperation(PairLoss):
     loss = _cnn.huber_loss_forward
     slope = _cnn.huber_loss_backward
-
-    def name(self):
-        return "HuberLossBackward0"
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
@@ -26,10 +23,10 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
     x, t = same_size("huber_loss", input, target)
     if weight is None:
-        return HuberLoss_.apply(x, t, None, float(delta), number)
+        return HuberLossOperation.apply(x, t, None, float(delta), number)
     if weight.shape != input.shape:
         raise ValueError("Weights and input must have the same size.")
-    return reduce_loss(HuberLoss_.apply(x, t, None, float(delta), 0) * weight, reduction)
+    return reduce_loss(HuberLossOperation.apply(x, t, None, float(delta), 0) * weight, reduction)
 
 
 class HuberLoss(Loss):

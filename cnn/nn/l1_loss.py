@@ -10,7 +10,7 @@ from .pair_loss import PairLoss, same_size, weighted
 from .reduction import Loss, legacy_reduction, reduction_number
 
 
-class L1Loss_(PairLoss):
+class L1LossOperation(PairLoss):
     loss = _cnn.l1_loss_forward
     slope = _cnn.l1_loss_backward
 
@@ -36,8 +36,8 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     number = reduction_number(reduction)
     x, t = same_size("l1_loss", input, target)
     if weight is not None:
-        return weighted(L1Loss_.apply(x, t, None, 0.0, 0), weight, input, reduction)
-    return L1Loss_.apply(x, t, None, 0.0, number)
+        return weighted(L1LossOperation.apply(x, t, None, 0.0, 0), weight, input, reduction)
+    return L1LossOperation.apply(x, t, None, 0.0, number)
 
 
 class L1Loss(Loss):

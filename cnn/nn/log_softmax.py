@@ -11,10 +11,7 @@ from .sizes import check_tensor
 from .softmax import implicit_dim
 
 
-class LogSoftmax_(Operation):
-    def name(self):
-        return "LogSoftmaxBackward0"
-
+class LogSoftmaxOperation(Operation):
     @staticmethod
     def forward(ctx, x, dim):
         y = _cnn.log_softmax_forward(x, dim)
@@ -37,7 +34,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
         dim = implicit_dim("log_softmax", input.ndim, _stacklevel)
     if dtype is not None:
         input = input.to(dtype)
-    return LogSoftmax_.apply(input, wrap_dim(dim, input.ndim))
+    return LogSoftmaxOperation.apply(input, wrap_dim(dim, input.ndim))
 
 
 class LogSoftmax(Module):

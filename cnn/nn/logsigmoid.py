@@ -16,9 +16,6 @@ class LogSigmoidOperation(Operation):
     def backward(ctx, dy):
         return _cnn.logsigmoid_backward(dy, *ctx.saved)
 
-    def name(self):
-        return "LogSigmoidBackward0"
-
 
 def logsigmoid(input):
     """log(1 / (1 + exp(-x))), element by element, finite for every finite x; any shape."""

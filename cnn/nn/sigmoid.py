@@ -24,9 +24,6 @@ class SigmoidOperation(Operation):
     def backward(ctx, dy):
         return _cnn.sigmoid_backward(dy, *ctx.saved)
 
-    def name(self):
-        return "SigmoidBackward0"
-
 
 @both
 def sigmoid(input):

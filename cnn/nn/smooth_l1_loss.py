@@ -4,17 +4,14 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html.
 
 from cnn import _cnn
 
-from .l1_loss import L1Loss_
+from .l1_loss import L1LossOperation
 from .pair_loss import PairLoss, same_size
 from .reduction import Loss, legacy_reduction, reduction_number
 
 
-class SmoothL1Loss_(PairLoss):
+class SmoothL1LossOperation(PairLoss):
     loss = _cnn.smooth_l1_loss_forward
     slope = _cnn.smooth_l1_loss_backward
-
-    def name(self):
-        return "SmoothL1LossBackward0"
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
@@ -27,7 +24,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     x, t = same_size("smooth_l1_loss", input, target)
-    operation = L1Loss_ if beta == 0 else SmoothL1Loss_
+    operation = L1LossOperation if beta == 0 else SmoothL1LossOperation
     return operation.apply(x, t, None, float(beta), number)
 
 

@@ -10,10 +10,7 @@ from .module import Module
 from .sizes import check_tensor
 
 
-class Softmax_(Operation):
-    def name(self):
-        return "SoftmaxBackward0"
-
+class SoftmaxOperation(Operation):
     @staticmethod
     def forward(ctx, x, dim):
         y = _cnn.softmax_forward(x, dim)
@@ -45,7 +42,7 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
         dim = implicit_dim("softmax", input.ndim, _stacklevel)
     if dtype is not None:
         input = input.to(dtype)
-    return Softmax_.apply(input, wrap_dim(dim, input.ndim))
+    return SoftmaxOperation.apply(input, wrap_dim(dim, input.ndim))
 
 
 class Softmax(Module):

@@ -16,9 +16,6 @@ class SoftplusOperation(Operation):
     def backward(ctx, dy):
         return _cnn.softplus_backward(dy, *ctx.saved, *ctx.options), None, None
 
-    def name(self):
-        return "SoftplusBackward0"
-
 
 def softplus(input, beta=1.0, threshold=20.0):
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold; any shape."""

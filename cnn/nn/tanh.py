@@ -24,9 +24,6 @@ class TanhOperation(Operation):
     def backward(ctx, dy):
         return _cnn.tanh_backward(dy, *ctx.saved)
 
-    def name(self):
-        return "TanhBackward0"
-
 
 @both
 def tanh(input):
