@@ -10,6 +10,7 @@ import pytest
 from harness import check_gradients, needs_torch, rng, torch
 
 import cnn
+from cnn.autograd.function import Operation
 
 
 def leaf(*shape):
@@ -227,6 +228,31 @@ def test_double_backward_says_that_it_is_not_supported():
     with pytest.raises(NotImplementedError, match="double backward is not supported"):
         (x * x).sum().backward(create_graph=True)
     assert x.grad is None
+
+
+def test_gradients_of_a_node_that_keeps_what_it_saved_are_let_go():
+    gradients = []
+
+    class Stubborn(Operation):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.saved = (x,)
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, dy):
+            dx = 2 * dy
+            gradients.append(weakref.ref(dx))
+            return dx
+
+        def free(self):
+            raise RuntimeError("not mine")
+
+    x = leaf(3)
+    with pytest.raises(RuntimeError, match="not mine"):
+        Stubborn.apply(x).sum().backward()
+    gc.collect()
+    assert gradients[0]() is None and x.grad is None
 
 
 def test_a_gradient_takes_the_type_of_its_leaf():

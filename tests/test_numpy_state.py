@@ -7,6 +7,7 @@ that none of the lists fits needs an entry in ARGUMENTS.
 
 import inspect
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -348,11 +349,14 @@ def test_the_way_of_an_older_numpy():
     """Where NumPy keeps its state elsewhere, a function enters an errstate, and its __exit__ leaves it."""
     from numpy._core import umath
 
-    calls = []
+    calls, results = [], []
 
     class State:
         def __exit__(self, *exception):
             calls.append("left")
+            result = State()
+            results.append(weakref.ref(result))
+            return result
 
     def enter():
         calls.append("entered")
@@ -366,4 +370,4 @@ def test_the_way_of_an_older_numpy():
         cnn.tensor([1.0, 2.0]).sum()
     finally:
         cnn._cnn.set_quiet(umath._extobj_contextvar, umath._make_extobj(all="ignore"))
-    assert calls == ["entered", "left"]
+    assert calls == ["entered", "left"] and results[0]() is None

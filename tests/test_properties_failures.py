@@ -5,6 +5,7 @@ requests are among those that fail.
 """
 
 import gc
+import signal
 import sys
 import threading
 import time
@@ -212,3 +213,43 @@ def test_nothing_is_kept(name):
         assert in_use() <= memory
         # A leak grows by ten blocks in every round of ten calls; Python's own caches are full after a few.
         assert SANITIZED or growth[-1] < 10, f"{growth[1:]} blocks more after ten calls each"
+
+
+# ---- Interrupted while the kernel runs -----------------------------------------------------------------------------
+
+LARGE = (4, 16, 512, 512)
+INTERRUPTED = {
+    "relu_forward": lambda x: _cnn.relu_forward(x),
+    "relu_backward": lambda x: _cnn.relu_backward(x, x),
+    "dropout": lambda x: _cnn.dropout(x, np.ones(x.shape, np.uint8), 0.5),
+    "feature_dropout": lambda x: _cnn.feature_dropout(x, np.ones(x.shape[:2], np.uint8), 0.5),
+    "adaptive_avg_pool2d_forward": lambda x: _cnn.adaptive_avg_pool2d_forward(x, 3, 3),
+    "adaptive_max_pool2d_forward": lambda x: _cnn.adaptive_max_pool2d_forward(x, 3, 3),
+    "avg_pool2d_forward": lambda x: _cnn.avg_pool2d_forward(x, 3, 3, 1, 1, 1, 1, False, True, 0),
+    "max_pool2d_forward": lambda x: _cnn.max_pool2d_forward(x, 3, 3, 1, 1, 1, 1, 1, 1, False, True),
+    "softmax_forward": lambda x: _cnn.softmax_forward(x, 3),
+    "conv2d_forward": lambda x: _cnn.conv2d_forward(x, x[:, :, :3, :3].copy(), None, *[1] * 9, 0, 0, None),
+    "mse_loss_backward": lambda x: _cnn.mse_loss_backward(x, x, x, None, 0.0, 0),
+    "add": lambda x: _cnn.add(x, x),
+    "prelu_forward": lambda x: _cnn.prelu_forward(x, x[0, :, 0, 0].copy()),
+}
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_an_interrupt_leaves_no_memory_behind(name):
+    x = np.ones(LARGE, np.float32)
+    INTERRUPTED[name](x)
+    before, handler = in_use(), signal.getsignal(signal.SIGALRM)
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        for delay in (0.001, 0.003, 0.006):
+            with pytest.raises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                end = time.monotonic() + 30
+                while time.monotonic() < end:  # the last call is cut off in its kernel, most times
+                    INTERRUPTED[name](x)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    gc.collect()
+    assert in_use() <= before
