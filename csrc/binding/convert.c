@@ -318,7 +318,12 @@ const char *nth_name(const char *names, int i, char name[NAME_SIZE])
     while (i-- > 0) {
         names = strchr(names, ',') + strlen(", ");
     }
-    snprintf(name, NAME_SIZE, "%.*s", (int)strcspn(names, ","), names);
+    size_t length = 0; /* every call of an optimiser comes by: no snprintf */
+    while (length < NAME_SIZE - 1 && names[length] != ',' && names[length] != '\0') {
+        name[length] = names[length];
+        length++;
+    }
+    name[length] = '\0';
     return name;
 }
 
