@@ -285,3 +285,22 @@ def test_torch_can_share_it():
     t = torch.from_numpy(a)
     del a
     assert t.sum().item() == 24
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "kernel", "stride", "groups"),
+    [(512, 4, 3, 1, 1), (64, 16, 3, 1, 1), (64, 16, 5, 2, 1), (64, 16, 3, 1, 64), (64, 16, 3, 2, 8), (64, 16, 1, 1, 1)],
+)
+def test_what_convolutions_borrow_comes_back(channels, side, kernel, stride, groups):
+    x, w = (np.ones(s, np.float32) for s in ((1, channels, side, side), (channels, channels // groups, kernel, kernel)))
+    how = (stride, stride, *[kernel // 2] * 4, 1, 1, groups, 0)
+
+    def call():
+        y = _cnn.conv2d_forward(x, w, None, *how, 0, None)
+        _cnn.conv2d_backward(y, x, w, *how, True, True, True, False)
+
+    call()
+    before = in_use()
+    for _ in range(3):
+        call()
+    assert in_use() <= before
