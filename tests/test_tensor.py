@@ -265,3 +265,25 @@ def test_what_a_product_saved_must_not_change():
     w += 1
     with pytest.raises(RuntimeError, match="MulBackward0 saved a tensor at version 0, but it is at version 1 now"):
         y.backward(values(3))
+
+
+def test_calls_of_our_own_functions_about_what_waits():
+    for wrong in ((3,), (lambda: 1, int, (), {}), (), (lambda: 1, 2)):
+        with pytest.raises(TypeError, match="wait: expected a function"):
+            cnn._cnn.wait(*wrong)
+    with pytest.raises(TypeError, match="must give an array, not str"):
+        cnn._cnn.wait(lambda: "text").sum()
+    with pytest.raises(ZeroDivisionError):
+        cnn._cnn.wait(lambda: 1 / 0).sum()
+    assert cnn._cnn.wait(lambda: np.ones(3, np.float32)).sum() == 3 and not cnn._cnn.may_wait()
+    with pytest.raises(TypeError, match=r"Tensor\.backward\(\) got an unexpected keyword argument 'foo'"):
+        leaf = cnn.ones(2, requires_grad=True)
+        leaf.sum().backward(foo=1)
+
+
+def test_counters_count():
+    counter, view = cnn.tensor(2**63 - 1), cnn.zeros(3, dtype=cnn.int64)
+    cnn._cnn.increment(counter)
+    cnn._cnn.increment(view[0])
+    assert counter.item() == -(2**63) and counter._version == 1
+    assert view.tolist() == [1, 0, 0] and view._version == 1

@@ -104,3 +104,5 @@ for _name, _value in vars(_History).items():
     if not _name.startswith("__"):
         getattr(_value, "fget", _value).__qualname__ = f"Tensor.{_name}"
         setattr(Tensor, _name, _value)
+
+Tensor._backward.__qualname__ = "Tensor.backward"  # which it is for those who call it wrongly

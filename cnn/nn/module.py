@@ -92,7 +92,7 @@ class Module(HooksMixin, StateDictMixin, _cnn.Module):
         """What the module computes. Every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
-    def _explain(self, error, args):
+    def _explain_failed_call(self, error, args):
         """Called with what forward raised (csrc/binding/waiting.c, as all of a Module's call): adds the path of the
         layer, or raises a better error."""
         if isinstance(error, (ShapeError, DTypeError, IndexError)):

@@ -149,6 +149,10 @@ PyObject *tensor_array(struct tensor *t)
     } else {
         PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute '_a'", Py_TYPE(t)->tp_name);
     }
+    if (array != NULL && !PyArray_Check(array)) {
+        PyErr_Format(PyExc_TypeError, "what waits must give an array, not %s", Py_TYPE(array)->tp_name);
+        Py_CLEAR(array);
+    }
     if (array != NULL) {
         Py_XSETREF(t->array, Py_NewRef(array));
         Py_CLEAR(t->pending);

@@ -195,7 +195,8 @@ static PyObject *run(PyObject *module, PyObject *members, PyObject *args, PyObje
     return result;
 }
 
-/* Module._explain(error, args) may add the path of the layer to the exception that is set, or raise a better one. */
+/* Module._explain_failed_call(error, args) may add the path of the layer to the exception that is set, or raise a
+ * better one. */
 static void explain(PyObject *module, PyObject *args)
 {
     if (!PyErr_ExceptionMatches(PyExc_Exception)) {
@@ -207,7 +208,7 @@ static void explain(PyObject *module, PyObject *args)
     if (traceback != NULL) {
         PyException_SetTraceback(value, traceback);
     }
-    PyObject *none = PyObject_CallMethod(module, "_explain", "OO", value, args);
+    PyObject *none = PyObject_CallMethod(module, "_explain_failed_call", "OO", value, args);
     if (none != NULL) {
         Py_DECREF(none);
         PyErr_Restore(type, value, traceback);
