@@ -75,7 +75,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """
     kernel_size = weight.shape[2:] if isinstance(padding, str) else None
     geometry = geometry_of(kernel_size, stride, padding, dilation, groups)
-    if geometry == fusion.POINTWISE:
+    if type(groups) is int and geometry == fusion.POINTWISE:
         output = fusion.pointwise(input, weight, bias, settings.code)
         if output is not None:
             return output
