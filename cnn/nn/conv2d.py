@@ -31,7 +31,7 @@ class Convolution(Operation):
         how = (*ctx.geometry, settings.code)
         if want_dx and type(ctx.edges[0][0]) is Relu:
             _, dw, db = _cnn.conv2d_backward(dy, x, w, *how, False, want_dw, want_db, False)
-            return fusion.ConvolutionGradient(dy, x, w, how), dw, db, None
+            return fusion.ConvolutionGradient(dy=dy, x=x, w=w, how=how), dw, db, None
         return *_cnn.conv2d_backward(dy, x, w, *how, want_dx, want_dw, want_db, False), None
 
 

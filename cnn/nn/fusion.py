@@ -19,7 +19,7 @@ does anything on memory that somebody outside may write to (aliases.py).
 would let it (Unrectified); a ReLU hands a batch norm one that the norm's own passes mask (Rectified).
 """
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 from cnn import _cnn, aliases
 from cnn.autograd.deferred import Gradient
@@ -32,8 +32,7 @@ POINTWISE = (1, 1, 0, 0, 0, 0, 1, 1, 1)  # the geometry of a 1x1 convolution of 
 # ---- What waits ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
-class PendingConvolution:
+class PendingConvolution(SimpleNamespace):
     """A convolution that is checked and not yet computed. Calling it does that.
 
     `arguments` are x, w, b, the geometry and the number of the algorithm, as _cnn.conv2d_forward takes them. Its input
@@ -41,9 +40,7 @@ class PendingConvolution:
     among the arguments is None.
     """
 
-    arguments: tuple
-    scale: object = None
-    before: object = None
+    scale = before = None
     ndim = 4
 
     def __call__(self, relu=False):
@@ -80,15 +77,13 @@ class PendingConvolution:
         if folded is None:
             return None
         scale, shift = folded
-        return PendingConvolution((x, w, shift, *rest), scale, self.before)
+        return PendingConvolution(arguments=(x, w, shift, *rest), scale=scale, before=self.before)
 
 
-@dataclass(slots=True, eq=False)
-class PendingRelu:
+class PendingRelu(SimpleNamespace):
     """A convolution and the ReLU behind it: the array, once it is asked for, or its 2x2 max-pooling right away."""
 
-    convolution: PendingConvolution
-    array: object = None
+    array = None
     ndim = 4
 
     def __call__(self):
@@ -101,12 +96,8 @@ class PendingRelu:
         return self.convolution.pooled(keep) if self.array is None else None
 
 
-@dataclass(slots=True, eq=False)
-class PendingNorm:
-    """A batch norm in training whose statistics are taken."""
-
-    arguments: tuple  # as _cnn.batch_norm_forward takes them
-    ndim: int
+class PendingNorm(SimpleNamespace):
+    """A batch norm in training, of `ndim` dimensions, whose statistics are taken: `arguments` of batch_norm_forward."""
 
     def __call__(self, relu=False):
         return _cnn.batch_norm_forward(*self.arguments, relu)[0]
@@ -128,7 +119,7 @@ def convolution(operation, x, w, b, geometry, algorithm):
         if outside != 1 or 4 * x._a.shape[1] > w._a.shape[0]:
             return None
         arguments = (x._a.copy(order="K"), *arrays[1:])  # an image: less than a pass over the result
-    pending = PendingConvolution((*arguments, *how))
+    pending = PendingConvolution(arguments=(*arguments, *how))
     return _cnn.wait(pending, operation, (x, w, b, geometry), {"geometry": geometry, "saved": arrays[:2]})
 
 
@@ -149,7 +140,7 @@ def pointwise(input, weight, bias, algorithm):
         return None
     if b is not None and (b.shape != w.shape[:1] or b.dtype != w.dtype) or _cnn.owners_in(aliases.exposed, w, b):
         return None
-    return _cnn.wait(PendingConvolution((None, w, b, *POINTWISE, algorithm), before=before))
+    return _cnn.wait(PendingConvolution(arguments=(None, w, b, *POINTWISE, algorithm), before=before))
 
 
 def scaled(tensors, eps):
@@ -181,7 +172,7 @@ def norm(operation, tensors, momentum, eps):
         None if running_var is None else running_var._a,
     )
     mean, var, invstd = _cnn.batch_norm_statistics(x, weight, bias, running_mean, running_var, momentum, eps)
-    pending = PendingNorm((x, weight, bias, mean, var, False, momentum, eps), x.ndim)
+    pending = PendingNorm(arguments=(x, weight, bias, mean, var, False, momentum, eps), ndim=x.ndim)
     attributes = {"saved": (x, weight, mean, invstd), "training": True}
     return _cnn.wait(pending, operation, (*tensors, True, momentum, eps), attributes)
 
@@ -193,7 +184,7 @@ def rectified(operation, x):
     if isinstance(pending, PendingRelu):
         return None
     if isinstance(pending, PendingConvolution):
-        source = PendingRelu(pending)
+        source = PendingRelu(convolution=pending)
         y = _cnn.wait(source, operation, (x,), {"saved": (source,)})
         if y._node is not None:
             box = y._version_box()
@@ -235,13 +226,9 @@ def relu_in_place(pending):
 # ---- Gradients that wait ---------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
-class Snapshot:
-    """The array of a tensor that backward can do without, if the tensor should change before."""
-
-    saved: object
-    box: list  # the version of the tensor, now and when it was saved
-    version: int
+class Snapshot(SimpleNamespace):
+    """`saved`, the array of a tensor that backward can do without, if the tensor should change before: `box` has its
+    version now, `version` is that from then."""
 
     def array(self):
         """The array as it was, or None."""
@@ -256,25 +243,15 @@ class Unrectified(Gradient):
         raise NotImplementedError
 
 
-@dataclass(slots=True, eq=False)
-class Rectified(Gradient):
+class Rectified(SimpleNamespace, Gradient):
     """A gradient for what went into a ReLU: dy where its output y is above 0."""
-
-    dy: object
-    y: object
 
     def array(self):
         return _cnn.relu_backward(self.dy, self.y)
 
 
-@dataclass(slots=True, eq=False)
-class ConvolutionGradient(Unrectified):
+class ConvolutionGradient(SimpleNamespace, Unrectified):
     """dx of a convolution. Where x came out of a ReLU, the kernel can pass dx through it while it is in the cache."""
-
-    dy: object
-    x: object
-    w: object
-    how: tuple  # the geometry and the number of the algorithm
 
     def _compute(self, rectified):
         return _cnn.conv2d_backward(self.dy, self.x, self.w, *self.how, True, False, False, rectified)[0]
@@ -286,15 +263,9 @@ class ConvolutionGradient(Unrectified):
         return self._compute(True) if y is self.x else None
 
 
-@dataclass(slots=True, eq=False)
-class PooledGradient(Unrectified):
+class PooledGradient(SimpleNamespace, Unrectified):
     """dy of a max-pooling, before it goes back to where each maximum was. A maximum that no ReLU let through is 0, so
     passing the ReLU can come first, where there is less of it. `pooled` is the Snapshot of the pooling's output."""
-
-    dy: object
-    argmax: object
-    sizes: tuple  # of the input, and the window
-    pooled: Snapshot
 
     def array(self):
         return _cnn.max_pool2d_backward(self.dy, self.argmax, *self.sizes)

@@ -31,7 +31,8 @@ class MaxPool2DWithIndices(Operation):
     @staticmethod
     def backward(ctx, dy, *_):
         argmax, pooled = ctx.saved
-        return fusion.PooledGradient(dy, argmax, (*ctx.input, *ctx.window), pooled), None, None, None
+        sizes = (*ctx.input, *ctx.window)
+        return fusion.PooledGradient(dy=dy, argmax=argmax, sizes=sizes, pooled=pooled), None, None, None
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -57,7 +58,7 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     y = result[0] if return_indices else result
     if y._node is not None:
         box = y._version_box()
-        y._node.saved = (*y._node.saved, fusion.Snapshot(y._a, box, box[0]))
+        y._node.saved = (*y._node.saved, fusion.Snapshot(saved=y._a, box=box, version=box[0]))
     return result
 
 

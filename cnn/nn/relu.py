@@ -57,7 +57,7 @@ class Relu(Operation):
         y = source() if y is None else y
         target = ctx.edges[0][0]
         waits = isinstance(target, Node) and target.takes is fusion.Rectified
-        return fusion.Rectified(dy, y) if waits else _cnn.relu_backward(dy, y)
+        return fusion.Rectified(dy=dy, y=y) if waits else _cnn.relu_backward(dy, y)
 
 
 @both
