@@ -53,9 +53,11 @@ def test_averages(name, use_buffers):
     assert models[0](cnn.from_numpy(x)).tolist() == models[1](torch.from_numpy(x)).tolist()
 
 
-def test_the_average_lies_on_the_device_that_was_asked_for():
-    with pytest.warns(UserWarning, match="a GPU was asked for"):
-        swa_utils.AveragedModel(cnn.nn.Linear(2, 2), device="cuda")
+def test_the_average_lies_on_the_device_that_was_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cnn.nn.Linear, "to", lambda self, device: asked.append(device) or self)
+    swa_utils.AveragedModel(cnn.nn.Linear(2, 2), device="cuda")
+    assert asked == ["cuda"]
 
 
 @needs_torch

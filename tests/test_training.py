@@ -388,7 +388,8 @@ def test_the_accuracy_is_seen_on_a_terminal_of_80_columns(name):
     assert all(len(bar) <= 80 and name[:13] in bar for bar in bars)
 
 
-def test_a_log_file_gets_lines(capsys):
+def test_a_log_file_gets_lines(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # of the tests of notebooks
     progress = Progress("mine", total=60, show_every=25)
     for step in range(60):
         progress.advance(loss=0.5, accuracy=0.25, best=0.75 if step > 40 else None, epochs_left=2)
